@@ -97,7 +97,7 @@ impl Sweep {
         assert_eq!(ended.code, Some(0), "a failed sweep cannot be measured: see {}", results.display());
         let written = std::fs::read_to_string(&results).expect("a sweep writes its results");
         let lines = written.lines().map(|line| serde_json::from_str(line).expect("results are JSON lines"));
-        let runs = lines.map(|line: Value| match &line["case"]["twice"] {
+        let runs = lines.map(|line: Value| match &line["case"]["determinism_checked"] {
             Value::Bool(twice) => 1 + u64::from(*twice),
             _ => 0,
         });

@@ -45,7 +45,7 @@ fn marks(report: &Value, name: &str) -> u64 {
 }
 
 fn is_noticed(report: &Value, what: &str) -> bool {
-    report["noticed"].to_string().contains(what)
+    report["detections"].to_string().contains(what)
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn an_unreadable_block_on_one_disk_delays_no_backup() {
     let report = of_corpus("an-unreadable-block-on-one-disk-costs-no-backup");
     let (started, failed) = (marks(&report, "backup.started"), marks(&report, "backup.failed"));
     assert!((10..=12).contains(&started) && failed == 0, "{started} {failed}: {}", report["marks"]);
-    assert!(!is_noticed(&report, "the backup watch"), "{}", report["noticed"]);
+    assert!(!is_noticed(&report, "the backup watch"), "{}", report["detections"]);
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn a_rotten_catalog_repeats_no_backup_is_repaired_and_reported_and_both_data_cen
     assert!(started == 11 && failed == 0, "{started} {failed}: {}", report["marks"]);
     // Of 11 backups in each of two data centers those of the last four days stay.
     assert!(marks(&report, "backup.expired") >= 10, "{}", report["marks"]);
-    assert!(is_noticed(&report, "is damaged: put again"), "{}", report["noticed"]);
+    assert!(is_noticed(&report, "is damaged: put again"), "{}", report["detections"]);
 }
 
 #[test]
 fn a_full_data_center_has_no_catalog_that_names_what_it_lacks_and_costs_the_other_one_nothing() {
-    let full = json!([{ "anchor": { "at": "2016-02-22T00:00:00Z" },
+    let full = json!([{ "trigger": { "at": "2016-02-22T00:00:00Z" },
         "action": { "disk_full": { "node": "dc-2", "for_ms": 2 * DAY_MS } } }]);
     let report = run("backup-full", &full);
     assert_eq!(report["outcome"], "clean", "{report}");
@@ -79,7 +79,7 @@ fn a_full_data_center_has_no_catalog_that_names_what_it_lacks_and_costs_the_othe
 
 #[test]
 fn a_data_center_that_is_away_for_two_days_does_not_have_the_other_one_take_the_same_backup_again() {
-    let away = json!([{ "anchor": { "at": "2016-02-22T00:00:00Z" },
+    let away = json!([{ "trigger": { "at": "2016-02-22T00:00:00Z" },
         "action": { "isolate": { "node": "dc-2", "for_ms": 2 * DAY_MS } } }]);
     let report = run("backup-away", &away);
     assert_eq!(report["outcome"], "clean", "{report}");
@@ -97,7 +97,7 @@ fn a_restart_while_no_data_center_answers_finishes_no_backup_as_if_nothing_were_
     let faults = scenario["faults"].as_array_mut().expect("it has faults");
     faults.retain(|fault| fault["action"]["isolate"].is_null());
     for node in ["dc-1", "dc-2"] {
-        faults.push(json!({ "anchor": { "at": "2016-02-24T02:59:00Z" },
+        faults.push(json!({ "trigger": { "at": "2016-02-24T02:59:00Z" },
             "action": { "isolate": { "node": node, "for_ms": 9_000_000 } } }));
     }
     let report = report_of_scenario("backup-nothing-known", &scenario);
@@ -108,27 +108,27 @@ fn a_restart_while_no_data_center_answers_finishes_no_backup_as_if_nothing_were_
 #[test]
 fn a_backup_that_no_data_center_takes_is_reported_at_once() {
     let away = |node: &str| {
-        json!({ "anchor": { "at": "2016-02-22T05:00:00Z" },
+        json!({ "trigger": { "at": "2016-02-22T05:00:00Z" },
                 "action": { "isolate": { "node": node, "for_ms": 9_000_000 } } })
     };
-    let restart = json!({ "anchor": { "at": "2016-02-22T05:30:00Z" },
+    let restart = json!({ "trigger": { "at": "2016-02-22T05:30:00Z" },
         "action": { "kill": { "node": "backup", "restart_after_ms": 1000 } } });
     let report = run("backup-nowhere", &json!([away("dc-1"), away("dc-2"), restart]));
     assert_eq!(report["outcome"], "clean", "{report}");
-    assert!(is_noticed(&report, "nothing could be backed up"), "{}", report["noticed"]);
+    assert!(is_noticed(&report, "nothing could be backed up"), "{}", report["detections"]);
 }
 
 #[test]
 fn a_project_that_too_few_disks_can_give_stays_behind_and_is_copied_later_beside_the_others() {
     let fails = |disk: u32| {
-        json!({ "anchor": { "at": "2016-02-22T05:55:00Z" }, "action": { "disk_error": {
+        json!({ "trigger": { "at": "2016-02-22T05:55:00Z" }, "action": { "disk_error": {
             "node": format!("disk-{disk}"), "op": "read", "path_prefix": "arb/1/2016-02-21/", "times": 3 } } })
     };
     let report = run("backup-behind", &(2..=6).map(fails).collect());
     assert_eq!(report["outcome"], "clean", "{report}");
     assert!(marks(&report, "backup.project-failed") > 0, "{}", report["marks"]);
-    assert!(is_noticed(&report, "p1 stays at 2016-02-21"), "{}", report["noticed"]);
-    assert!(!is_noticed(&report, "the backup watch"), "the others are not late: {}", report["noticed"]);
+    assert!(is_noticed(&report, "p1 stays at 2016-02-21"), "{}", report["detections"]);
+    assert!(!is_noticed(&report, "the backup watch"), "the others are not late: {}", report["detections"]);
     // Seven backups in two data centers, and the one of the 22nd again when project 1 could be copied.
     assert_eq!(marks(&report, "backup.catalog-durable"), 16, "{}", report["marks"]);
 }

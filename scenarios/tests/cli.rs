@@ -27,7 +27,7 @@ const MISTAKES: [(&str, &str, &str); 21] = [
         r#""healing": "2d""#,
         r#""healing": "2d",
   "faults": [{
-    "anchor": { "at": "2016-02-21T00:00:00Z" },
+    "trigger": { "at": "2016-02-21T00:00:00Z" },
     "action": { "kill": { "node": "disk-99", "restart_after_ms": 1000 } }
   }]"#,
     ),

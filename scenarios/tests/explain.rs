@@ -14,7 +14,7 @@ const NO_MARKS: [&str; 14] = [
     "properties",
     "plan",
     "workload",
-    "trouble",
+    "nemesis",
     "generate",
     "world",
     "oracle",

@@ -52,7 +52,7 @@ fn with_least_privilege_everything_is_restored() {
 #[test]
 fn a_rebooted_backup_node_keeps_items_that_production_lost() {
     let mut scenario: Value = serde_json::from_str(&scenario_text("hostile")).expect("built-ins are JSON");
-    scenario["faults"] = json!([{ "anchor": { "at": "2016-02-24T20:00:00Z" },
+    scenario["faults"] = json!([{ "trigger": { "at": "2016-02-24T20:00:00Z" },
         "action": { "kill": { "node": "backup", "restart_after_ms": 60000 } } }]);
     let file = scratch("hostile-reboot.json", &scenario.to_string());
     let (report, code) =

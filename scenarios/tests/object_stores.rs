@@ -23,7 +23,7 @@ fn report_of_scenario(name: &str, scenario: &Value) -> (Value, Option<i32>) {
 
 fn scenario(name: &str, conditions: &[At<'_>]) -> Value {
     let fault = |(node, condition, level, for_ms): &At<'_>| {
-        json!({ "anchor": { "at": "2016-02-20T00:10:00Z" }, "action": { "condition": {
+        json!({ "trigger": { "at": "2016-02-20T00:10:00Z" }, "action": { "condition": {
             "node": node, "name": condition, "level": level, "for_ms": for_ms } } })
     };
     let faults: Vec<Value> = conditions.iter().map(fault).collect();
@@ -105,7 +105,7 @@ fn credentials_that_stay_expired_are_reported_by_the_backup_watch() {
     scenario["required_marks"] = json!(["backup.failed", "backup.overdue", "backup.catalog-durable"]);
     let (report, code) = report_of_scenario("expired-for-long", &scenario);
     assert_eq!((report["outcome"].as_str(), code), (Some("clean"), Some(0)), "{report}");
-    let noticed = report["noticed"].as_array().expect("a report lists what was noticed");
+    let noticed = report["detections"].as_array().expect("a report lists what was noticed");
     assert!(noticed.iter().any(|one| one["by"] == "the backup watch"), "{noticed:?}");
 }
 

@@ -110,7 +110,7 @@ fn looks_like_the_incident(seed: u64, report: &Value, code: Option<i32>) {
     );
     assert!(number("events_unrecoverable") > 0, "seed {seed}: nothing held the last days' traffic");
     assert!(
-        report["noticed"].as_array().is_some_and(Vec::is_empty),
+        report["detections"].as_array().is_some_and(Vec::is_empty),
         "seed {seed}: nothing was there to notice it"
     );
     let days = loss["days"].as_array().expect("loss.days is a list");
@@ -139,7 +139,7 @@ fn with_protection_the_loss_is_detected_and_restored() {
     assert!(report["loss"]["events_lost_from_production"].as_u64().is_some_and(|lost| lost > 0));
     assert_eq!(report["loss"]["events_unrecoverable"], 0);
     assert_eq!(report["loss"]["events_missing_at_end"], 0);
-    assert!(report["noticed"].as_array().is_some_and(|noticed| !noticed.is_empty()));
+    assert!(report["detections"].as_array().is_some_and(|noticed| !noticed.is_empty()));
 }
 
 /// Crashes, bad links, bad disks, wrong clocks: within the budget none of it may lose, duplicate or delay anything.
@@ -151,7 +151,8 @@ fn every_seed_of_the_rough_week_is_clean() {
         let target = format!("rough-week@{seed}");
         let (report, code) = report(&[&target]);
         let is_clean = report["outcome"] == "clean" && code == Some(0);
-        (!is_clean).then(|| format!("{}: {} {}", report["repeat"], report["outcome"], report["violations"]))
+        (!is_clean)
+            .then(|| format!("{}: {} {}", report["reproduce"], report["outcome"], report["violations"]))
     });
     assert!(failures.is_empty(), "{} of {} seeds:\n{}", failures.len(), seeds.len(), failures.join("\n"));
 }

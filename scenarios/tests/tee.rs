@@ -32,7 +32,7 @@ fn marks(report: &Value, name: &str) -> u64 {
 }
 
 fn at(moment: &str, action: Value) -> Value {
-    json!({ "anchor": { "at": moment }, "action": action })
+    json!({ "trigger": { "at": moment }, "action": action })
 }
 
 fn edge_2_is_dead_for_30_h(scenario: &mut Value) {
@@ -88,7 +88,7 @@ fn a_request_without_any_tee_object_is_reported() {
         scenario["faults"] = json!([at("2016-03-03T12:30:00Z", remove)]);
     });
     assert!(marks(&report, "tee.lost") > 0, "{}", report["marks"]);
-    let noticed = report["noticed"].to_string();
+    let noticed = report["detections"].to_string();
     assert!(noticed.contains("the tee's keeper"), "{noticed}");
 }
 

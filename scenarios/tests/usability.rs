@@ -34,8 +34,8 @@ fn wrong_usage_is_answered_by_what_was_meant() {
         (&["run", "one-day", "--release", "god"], "did you mean good?", "built in"),
         (&["enumerate", "one-day", "--fault", "crash-drwan"], "did you mean crash-drawn?", "tip: "),
         (
-            &["run", "one-day", "--strike", "error@disk-99:1"],
-            "--strike: a fault at node 'disk-99'",
+            &["run", "one-day", "--inject", "error@disk-99:1"],
+            "--inject: a fault at node 'disk-99'",
             "built in",
         ),
         (
@@ -160,7 +160,7 @@ fn control_characters_never_reach_the_terminal_raw() {
     let named = scratch("escape-name.json", &day.replace("\"one-day\"", &format!("\"one{red}day\"")));
     let node = day.replace(
         "\"expect\"",
-        "\"faults\": [{ \"anchor\": { \"at\": \"2016-02-20T01:00:00Z\" }, \
+        "\"faults\": [{ \"trigger\": { \"at\": \"2016-02-20T01:00:00Z\" }, \
         \"action\": { \"isolate\": { \"node\": \"a\\u001b[31mb\" } } }], \"expect\"",
     );
     let node = scratch("escape-node.json", &node);
@@ -174,7 +174,7 @@ fn control_characters_never_reach_the_terminal_raw() {
         vec![format!("ru{red}")],
         vec!["run".to_owned(), "one-day".to_owned(), "--release".to_owned(), red.to_owned()],
         vec!["explain".to_owned(), red.to_owned()],
-        vec!["run".to_owned(), "one-day".to_owned(), "--strike".to_owned(), format!("error@{red}:1")],
+        vec!["run".to_owned(), "one-day".to_owned(), "--inject".to_owned(), format!("error@{red}:1")],
         vec!["sweep".to_owned(), format!("x{red}")],
         vec!["corpus".to_owned(), "list".to_owned(), "--folder".to_owned(), red.to_owned()],
     ] {

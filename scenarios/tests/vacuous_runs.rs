@@ -33,12 +33,29 @@ fn a_run_without_acknowledged_events_is_vacuous() {
 #[test]
 fn an_injection_that_was_not_triggered_is_not_clean() {
     let day = one_day("\"expect\"", "\"expect\"");
-    let strike = ["--strike", "crash-nothing@disk-1:999999999"];
+    let strike = ["--inject", "crash-nothing@disk-1:999999999"];
     let (code, printed) = run("no-strike.json", &day, &strike);
     assert_eq!(code, Some(103), "{printed}");
     assert!(printed.contains("one-day@1: clean, requested fault not triggered"), "{printed}");
     assert!(
-        printed.contains("error: fault not triggered: --strike crash-nothing@disk-1:999999999"),
+        printed.contains("error: fault not triggered: --inject crash-nothing@disk-1:999999999"),
         "{printed}"
+    );
+}
+
+#[test]
+fn a_drill_whose_mark_is_not_reached_is_shown_as_not_done() {
+    // The run ends before the first local midnight, so nothing is compacted: the third drill waits for a compaction.
+    let operations = r#""operations": [{ "at": "2016-02-21T07:00:00Z", "action": { "recover": {} } }],"#;
+    let short = one_day(operations, r#""drills": 3,"#)
+        .replace(r#""run_for": "42h""#, r#""run_for": "14h""#)
+        .replace(r#""first_after": "18h""#, r#""first_after": "6h""#);
+    let (code, printed) = run("no-compaction.json", &short, &[]);
+    assert_eq!(code, Some(0), "{printed}");
+    let row = printed.lines().find(|line| line.contains("not done"));
+    let row = row.unwrap_or_else(|| panic!("no row says what was not done:\n{printed}"));
+    assert!(
+        row.contains("no drill ") && row.contains(" ms after the first compaction.merging from "),
+        "{row}"
     );
 }

@@ -170,7 +170,7 @@ impl System for Wal {
         let hung = stuck.then(|| PendingWork::new("W2", format!("the log stopped at record {told_safe}")));
         let facts = OutcomeFacts { hung: hung.into_iter().collect(), ..OutcomeFacts::default() };
         let findings = Findings { told_safe, kept: kept.len() as u64 };
-        Verdict { items: told_safe, violations, facts, noticed: vec![], marks: BTreeMap::new(), findings }
+        Verdict { items: told_safe, violations, facts, detections: vec![], marks: BTreeMap::new(), findings }
     }
 
     fn render(report: &Report<Findings>, screen: &mut Screen) {

@@ -22,8 +22,8 @@ use xxhash_rust::xxh3::xxh3_128;
 pub(crate) const HASH_DIGITS: usize = 32;
 
 /// Version of the file format, the only one that this program reads and writes.
-const FORMAT: u32 = 2;
-/// The format without a checksum: `corpus seal` adds one.
+const FORMAT: u32 = 3;
+/// A case that was written or changed by hand, without a checksum: `corpus seal` adds it.
 const UNSEALED: u32 = 1;
 
 /// Header of a case file: the recorded run.
@@ -88,7 +88,7 @@ impl CaseFile {
         if format != u64::from(FORMAT) {
             let message = format!("a case of format {format}; this program reads format {FORMAT}");
             let hint = if format == u64::from(UNSEALED) {
-                "'corpus seal' adds the checksum that format 2 has"
+                "'corpus seal' adds the checksum that format 3 has"
             } else {
                 "run it with the program that wrote it, or shrink its seed again"
             };
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(sealed("a.json", &text).unwrap(), None);
         assert_eq!(sealed("a.json", "{\"name\": \"no-case\"}").unwrap(), None);
         let without: Vec<&str> = text.lines().filter(|line| !line.contains("checksum")).collect();
-        assert_eq!(without.join("\n").replace("\"format\": 2", "\"format\": 1"), UNSEALED.trim_end());
+        assert_eq!(without.join("\n").replace("\"format\": 3", "\"format\": 1"), UNSEALED.trim_end());
     }
 
     #[test]

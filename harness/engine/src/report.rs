@@ -43,13 +43,13 @@ pub struct Report<F> {
     /// Faults that exceeded the system's fault budget, if any.
     pub beyond_budget: Option<String>,
     /// Detections, in order of time.
-    pub noticed: Vec<Detection>,
+    pub detections: Vec<Detection>,
     /// Every violated invariant.
     pub violations: Vec<Violation>,
     /// Number of times that each mark was reached.
     pub marks: BTreeMap<String, u64>,
     /// Required marks that were not reached.
-    pub missing_marks: Vec<String>,
+    pub marks_not_reached: Vec<String>,
     /// Result of each fault, in the plan's order.
     pub faults: Vec<FaultReport>,
     /// Statistics of each node, in order of creation.
@@ -69,7 +69,7 @@ impl<F> Report<F> {
     /// requested fault, and at least one item to check.
     #[must_use]
     pub fn as_expected(&self) -> bool {
-        let did_all = self.missing_marks.is_empty() && self.unfulfilled.is_empty();
+        let did_all = self.marks_not_reached.is_empty() && self.unfulfilled.is_empty();
         self.outcome == self.expected && did_all && !self.is_vacuous()
     }
 
@@ -108,9 +108,9 @@ pub struct FaultReport {
     /// The fault.
     pub fault: Fault,
     /// True virtual time at which it was triggered, in milliseconds since 1970; `None`: never.
-    pub struck_ms: Option<i64>,
+    pub triggered_ms: Option<i64>,
     /// Number of operations or marks that matched its trigger.
-    pub counted: u64,
+    pub match_count: u64,
 }
 
 /// Number of trace records of each kind of one node.

@@ -138,7 +138,7 @@ pub struct Verdict<F> {
     /// The other inputs of the outcome.
     pub facts: OutcomeFacts,
     /// Detections, in order of time.
-    pub noticed: Vec<Detection>,
+    pub detections: Vec<Detection>,
     /// Number of times that each mark was reached in forked worlds. They are added to the run's own marks, so their
     /// names must differ: `fork:log.opened`.
     pub marks: BTreeMap<String, u64>,

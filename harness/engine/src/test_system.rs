@@ -86,7 +86,7 @@ impl System for TestSystem {
             items: 1,
             violations: Vec::new(),
             facts,
-            noticed: Vec::new(),
+            detections: Vec::new(),
             marks: [("fork:toy.rehearsed".to_owned(), 2)].into(),
             findings,
         }

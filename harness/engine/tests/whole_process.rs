@@ -86,11 +86,11 @@ fn the_correct_log_loses_no_acknowledged_record_at_any_power_failure() {
         operation += 1;
         let (report, code) = report(&[&format!("correct@{operation}")]);
         let fault = &report["faults"][0];
-        if fault["fault"]["anchor"]["nth_op"]["n"] != operation {
+        if fault["fault"]["trigger"]["nth_op"]["n"] != operation {
             break; // the seeds begin again at the first operation
         }
         assert_eq!((report["outcome"].as_str(), code), (Some("clean"), Some(0)), "{report:#}");
-        assert!(fault["struck_ms"].is_i64(), "power failed at operation {operation}: {fault}");
+        assert!(fault["triggered_ms"].is_i64(), "power failed at operation {operation}: {fault}");
         assert_eq!(report["told_safe"], 10);
     }
     assert_eq!(operation - 1, 26, "six operations to open the log, two for each of ten records");
@@ -151,7 +151,7 @@ fn verbose_prints_everything() {
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     10 told safe, 10 kept
       violated    nothing
-      faults      2016-02-22 00:00:00Z {"anchor":{"nth_op":{"node":"log","op":"disk","path_prefix":"","n":9,"after_ms":0}},"action":{"kill":{"node":"log","restart_after_ms":1000,"keeps":null,"tear_bytes":null}}}
+      faults      2016-02-22 00:00:00Z {"trigger":{"nth_op":{"node":"log","op":"disk","path_prefix":"","n":9,"after_ms":0}},"action":{"kill":{"node":"log","restart_after_ms":1000,"keeps":null,"tear_bytes":null}}}
       marks       wal.recovered 1
       nodes       log              2 boots, 33 disk operations, 0 messages, 1 mark
       trace       …
@@ -164,7 +164,7 @@ fn json_is_one_object_with_what_is_promised() {
     assert_eq!(text(&output.stdout).lines().count(), 1);
     let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget caveat expected expected_as_written faults hung kept marks missing_marks noticed outcome release repeat scenario seed shortfall sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
+    insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget caveat expected expected_as_written faults hung kept marks marks_not_reached noticed outcome release repeat scenario seed shortfall sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
     let violation: Vec<&str> =
         report["violations"][0].as_object().expect("it is an object").keys().map(String::as_str).collect();
     insta::assert_snapshot!(violation.join(" "), @"at_ms detail file fingerprint invariant keys kind loses_items records stage");
@@ -203,7 +203,7 @@ fn a_log_that_does_not_finish_hangs() {
 
 /// The example's log panics on a disk error: the error names the location and how to reproduce it.
 fn a_panic_is_a_finding_that_can_be_repeated() {
-    let fault = r#"{ "anchor": { "at_ms": 1456099200000 },
+    let fault = r#"{ "trigger": { "at_ms": 1456099200000 },
       "action": { "disk_error": { "node": "log", "op": "append", "times": 1 } } }"#;
     let file = scenario("broken-disk", &format!(r#""records": 3, "faults": [{fault}]"#));
     let output = wal(&["run", &format!("{file}@100")]);
@@ -303,13 +303,13 @@ fn a_bad_scenario_is_refused_with_its_place() {
 }
 
 fn a_fault_at_a_node_that_is_not_there_is_refused() {
-    let fault = r#"{ "anchor": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }"#;
+    let fault = r#"{ "trigger": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }"#;
     let file = scenario("no-such-node", &format!("\"records\": 3,\n  \"faults\": [\n    {fault}\n  ]"));
     let output = wal(&["run", &file]);
     assert_eq!(output.status.code(), Some(2));
     insta::assert_snapshot!(stable(&output.stderr, &file), @r#"
     error: FILE:7:81: a fault at node 'lgo', which wal does not have
-        7 |     { "anchor": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }
+        7 |     { "trigger": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }
           |                                                                                 ^^^^^
       did you mean 'log'? nodes: log
     "#);

@@ -399,7 +399,7 @@ fn removing_one_fault_does_not_change_the_others() {
 #[test]
 fn faults_serialize_as_plain_json() {
     let text = r#"{
-        "anchor": { "nth_op": { "node": "arb1", "op": "rename", "path_prefix": "p17/", "n": 3 } },
+        "trigger": { "nth_op": { "node": "arb1", "op": "rename", "path_prefix": "p17/", "n": 3 } },
         "action": { "kill": { "node": "arb1", "restart_after_ms": 1000 } }
     }"#;
     let fault: Fault = serde_json::from_str(text).unwrap();

@@ -12,7 +12,7 @@ fn with_operations(operations: &str) -> String {
 }
 
 fn operation(at: &str, what: &str) -> String {
-    format!(r#"{{ "at": "2016-02-{at}:00Z", "what": {{ {what} }} }}"#)
+    format!(r#"{{ "at": "2016-02-{at}:00Z", "action": {{ {what} }} }}"#)
 }
 
 fn run(operations: &[String]) -> Verdict<Findings> {
@@ -25,7 +25,7 @@ fn invariants(judged: &Verdict<Findings>) -> Vec<&str> {
 }
 
 fn noticed(judged: &Verdict<Findings>) -> Vec<&str> {
-    judged.noticed.iter().map(|notice| notice.by.as_str()).collect()
+    judged.detections.iter().map(|notice| notice.by.as_str()).collect()
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_recovery_without_the_full_runbook_is_repeated() {
 #[test]
 fn a_mistyped_retention_is_refused_and_raises_an_alarm() {
     for of in ["tee", "backups"] {
-        let typed = format!(r#""type_retention": {{ "of": "{of}", "typed": "7h" }}"#);
+        let typed = format!(r#""retention_typo": {{ "target": "{of}", "typed": "7h" }}"#);
         let judged = run(&[operation("20T20:00", &typed)]);
         assert_eq!((invariants(&judged), noticed(&judged)), (vec![], vec!["the retention's check"]), "{of}");
     }
@@ -104,7 +104,7 @@ fn a_directory_removed_on_the_wrong_host_is_repaired_without_loss() {
         ("ingest-1", "hints"),
     ] {
         let fault = format!(
-            r#"{{ "anchor": {{ "at": "2016-02-21T07:00:00Z" }}, "action": {{ "remove_directory": {{ "node": "{node}", "path": "{path}" }} }} }}"#
+            r#"{{ "trigger": {{ "at": "2016-02-21T07:00:00Z" }}, "action": {{ "remove_directory": {{ "node": "{node}", "path": "{path}" }} }} }}"#
         );
         let judged = judged(|small| with_faults(small, &fault), |_| {});
         assert_eq!((&judged.violations, &judged.facts.hung), (&vec![], &vec![]), "{node} {path}");

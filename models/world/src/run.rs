@@ -4,12 +4,13 @@
 //! ended since the last check. Clients stop when the scenario ends; the world continues to heal; then everything is
 //! checked once more.
 //!
-//! - `drills`: recovery drills on copies. `expectations`: the oracle's settings before a run.
+//! - `drills`, `drill_triggers`: recovery drills on copies, and marks that trigger them. `expectations`: the oracle's settings before a run.
 //! - `detection`: detectors that reported a loss. `summary`: the result of the run. `findings`: the
 //!   results that a report shows. `diff`: the events of a damaged day.
 
 mod detection;
 mod diff;
+mod drill_triggers;
 mod drills;
 mod expectations;
 pub(crate) mod findings;
@@ -33,9 +34,10 @@ use crate::mutex::lock;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::{self, DiskActivity};
 use crate::observe::fault_log::{self, FaultLog};
-use crate::plan::WorldPlan;
 use crate::plan::streams::send_window_ms;
+use crate::plan::{DrillTrigger, WorldPlan};
 use crate::scenario::{AbsentDisk, OperatorAction, WorldConfig};
+use drill_triggers::DrillTriggers;
 use expectations::{ledger_settings, oracle_zones};
 use findings::{DrillFindings, Findings};
 use latent_engine::sim::{NodeSpec, SimEnv, World};
@@ -85,6 +87,7 @@ pub(crate) struct WorldRun<'a> {
     releases: BTreeMap<String, DeployedRelease>,
     zones: Vec<(u32, ZoneHistory)>,
     checker: OracleChecker,
+    drill_triggers: DrillTriggers,
     drills: Vec<DrillFindings>,
     drill_marks: BTreeMap<String, u64>,
     last_check_at: UnixMs,
@@ -114,6 +117,7 @@ impl<'a> WorldRun<'a> {
         let operator_state: Arc<Mutex<OperatorState>> = Arc::default();
         let start = scenario.start.0;
         let disk_activity = disk_activity::attach(&world);
+        let drill_triggers = DrillTriggers::attach(&world, &plan.drills);
         let fault_log = fault_log::attach(&world);
         let images = DiskImages::new();
         let builder = ClusterBuilder {
@@ -185,6 +189,7 @@ impl<'a> WorldRun<'a> {
             fault_log,
             zones,
             checker,
+            drill_triggers,
             drills: Vec::new(),
             drill_marks: BTreeMap::new(),
             is_checking: true,
@@ -193,8 +198,12 @@ impl<'a> WorldRun<'a> {
 
     /// Executes the scenario: faults, then healing.
     pub(crate) async fn execute(&mut self) {
-        for (at, step) in self.timeline(self.scenario.start.0, self.scenario.end().0) {
-            self.world.sleep_until(UnixMs(at)).await;
+        let mut steps = self.timeline(self.scenario.start.0, self.scenario.end().0);
+        while let Some((at, step)) = steps.pop_first() {
+            if let Some(due_ms) = self.drill_triggers.wait(&self.world, UnixMs(at)).await {
+                steps.extend([(at, step), (due_ms, RunStep::Drill)]);
+                continue;
+            }
             match step {
                 RunStep::Check | RunStep::Drill if !self.is_checking => {}
                 step => self.step(step),
@@ -219,7 +228,10 @@ impl<'a> WorldRun<'a> {
                 steps.insert((reverted.0, RunStep::Revert(index)));
             }
         }
-        steps.extend(self.plan.drills_ms.iter().map(|at| (*at, RunStep::Drill)));
+        steps.extend(self.plan.drills.iter().filter_map(|drill| match drill.trigger {
+            DrillTrigger::AtMs(at) => Some((at, RunStep::Drill)),
+            DrillTrigger::Mark { .. } => None,
+        }));
         steps.insert((end.0, RunStep::Heal));
         let last = end + self.scenario.config.healing.0;
         // Checks avoid the full hour, at which jobs start.
@@ -251,6 +263,7 @@ impl<'a> WorldRun<'a> {
     /// Ends the faults and starts healing.
     fn heal(&mut self) {
         self.progress.phase("healing");
+        self.drill_triggers.stop();
         self.world.end_faults();
         for node in self.cluster_registry.configured() {
             self.configure(node, None);

@@ -82,7 +82,7 @@ mod tests {
     fn a_clean_run_without_its_mark_is_not_as_expected() {
         let report = run_in_process::<TestSystem>(&scenario(r#","required_marks":["toy.lost"]"#), 7).unwrap();
         assert_eq!(
-            (report.outcome, report.missing_marks.as_slice()),
+            (report.outcome, report.marks_not_reached.as_slice()),
             (Outcome::Clean, &["toy.lost".to_owned()][..])
         );
         assert!(!report.as_expected());
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_fault_at_an_unknown_node_is_a_scenario_error() {
-        let fault = r#","faults":[{"anchor":{"at_ms":1456012800000},"action":{"pause":{"node":"postmen","for_ms":1}}}]"#;
+        let fault = r#","faults":[{"trigger":{"at_ms":1456012800000},"action":{"pause":{"node":"postmen","for_ms":1}}}]"#;
         let bad = run_in_process::<TestSystem>(&scenario(fault), 1).unwrap_err().to_string();
         assert!(bad.contains("a fault at node 'postmen', which toy does not have"), "{bad}");
         assert!(bad.contains("did you mean 'postman'?"), "{bad}");

@@ -153,7 +153,7 @@ pub(crate) struct CaseResult {
     pub shortfall: Option<String>,
     pub hung: Vec<PendingWork>,
     pub beyond_budget: Option<String>,
-    pub noticed: Vec<Detection>,
+    pub detections: Vec<Detection>,
     pub violations: Vec<Violation>,
     pub marks: BTreeMap<String, u64>,
     pub faults: Vec<FaultReport>,

@@ -40,7 +40,7 @@ pub(crate) fn build_report<S: System>(
     let findings = serde_json::from_value(judged.findings)
         .map_err(|error| format!("the findings of {} cannot be read back: {error}", S::NAME))?;
     let RunContext { scenario, seed, release, choices, repeat, wall_seconds } = asked;
-    let missing_marks = missing_marks(scenario, &judged.marks);
+    let marks_not_reached = marks_not_reached(scenario, &judged.marks);
     Ok(Report {
         scenario: scenario.name.clone(),
         seed,
@@ -58,9 +58,9 @@ pub(crate) fn build_report<S: System>(
         shortfall: judged.shortfall,
         hung: judged.hung,
         beyond_budget: judged.beyond_budget,
-        noticed: judged.noticed,
+        detections: judged.detections,
         violations: judged.violations,
-        missing_marks,
+        marks_not_reached,
         marks: judged.marks,
         faults: judged.faults,
         nodes: judged.nodes,
@@ -72,6 +72,6 @@ pub(crate) fn build_report<S: System>(
 }
 
 /// Returns the scenario's required marks that the run did not reach.
-pub(crate) fn missing_marks<T>(scenario: &Scenario<T>, marks: &BTreeMap<String, u64>) -> Vec<String> {
+pub(crate) fn marks_not_reached<T>(scenario: &Scenario<T>, marks: &BTreeMap<String, u64>) -> Vec<String> {
     scenario.required_marks.iter().filter(|mark| !marks.contains_key(*mark)).cloned().collect()
 }

@@ -110,7 +110,7 @@ pub(super) fn run_plan<S: System>(
         shortfall: judged.facts.shortfall,
         hung: judged.facts.hung,
         beyond_budget: judged.facts.beyond_budget,
-        noticed: judged.noticed,
+        detections: judged.detections,
         violations: judged.violations,
         marks: all_marks(marks.into_iter().map(|(name, count)| (name.to_owned(), count)), judged.marks),
         faults: faults.into_iter().map(fault_report).collect(),
@@ -165,7 +165,7 @@ impl Observer for StopObserver {
 
 fn fault_report(outcome: FaultOutcome) -> FaultReport {
     let FaultOutcome { fault, triggered_at, match_count, .. } = outcome;
-    FaultReport { fault, struck_ms: triggered_at.map(|at| at.0), counted: match_count }
+    FaultReport { fault, triggered_ms: triggered_at.map(|at| at.0), match_count }
 }
 
 fn op_line(seen: RecordedOp, start_ms: i64) -> SerializedOp {

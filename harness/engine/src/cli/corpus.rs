@@ -7,7 +7,7 @@ use super::{CliError, Context};
 use crate::case::finding::Finding;
 use crate::case::ipc::CaseResult;
 use crate::case::parent::{self, CaseError, WorkerLimits};
-use crate::case::report_builder::missing_marks;
+use crate::case::report_builder::marks_not_reached;
 use crate::case::{CASE_TIME, pool};
 use crate::case_file;
 use crate::case_source::{CaseSource, shell_word};
@@ -124,8 +124,8 @@ fn of_judged<S: System>(
     if finding.is_vacuous() {
         return Ok(CorpusVerdict::Vacuous(format!("0 {} acknowledged", S::ITEMS)));
     }
-    let reason = judged.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
-    let missing = missing_marks(&target.scenario, &judged.marks);
+    let reason = judged.faults.iter().filter(|fault| fault.triggered_ms.is_none()).count();
+    let missing = marks_not_reached(&target.scenario, &judged.marks);
     Ok(if reason > 0 {
         CorpusVerdict::Vacuous(format!("{} not triggered", counted(reason as u64, "faults")))
     } else if missing.is_empty() {

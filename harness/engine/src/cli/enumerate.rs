@@ -5,7 +5,7 @@ use super::{CliError, Context, log, signals};
 use crate::case::ipc::CaseRequest;
 use crate::case::parent::{self, CaseError, WorkerLimits};
 use crate::case::pool;
-use crate::case::report_builder::missing_marks;
+use crate::case::report_builder::marks_not_reached;
 use crate::case_source::{CaseSource, shell_word};
 use crate::enumerate::{
     EnumerationHeader, EnumerationJournal, EnumerationPlan, EnumerationStats, FaultFilter, OpFilter,
@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// Use this seed; the same as SCENARIO@SEED
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Inject only this fault, named as in --strike, or `crash` or `lost` for any of these; may be given several times
+    /// Inject only this fault, named as in --inject, or `crash` or `lost` for any of these; may be given several times
     #[arg(long, value_name = "FAULT", value_delimiter = ',')]
     fault: Vec<FaultFilter>,
     /// Inject only at this node
@@ -217,7 +217,7 @@ fn open<S: System>(
     let (record, before) = EnumerationJournal::resume(path, &header).map_err(CliError::Usage)?;
     let mut done = BTreeSet::new();
     for ran in &before {
-        let index = plan.runs.iter().position(|planned| planned.point.to_string() == ran.strike);
+        let index = plan.runs.iter().position(|planned| planned.point.to_string() == ran.point);
         if let Some(index) = index.filter(|index| done.insert(*index)) {
             stats.count(plan, index, ran);
         }
@@ -238,7 +238,7 @@ fn survey<S: System>(
     let judged = parent::run(&request, WorkerLimits::default(), |_| {})
         .map_err(|error| super::run::broken(&error, repeat))?;
     let took = context.started.elapsed().saturating_sub(before);
-    let missing = missing_marks(scenario, &judged.marks);
+    let missing = marks_not_reached(scenario, &judged.marks);
     if judged.outcome != scenario.expect || !missing.is_empty() {
         let message = format!("{} does not end as expected without injection: see {repeat}", scenario.name);
         return Err(CliError::Usage(message));

@@ -32,7 +32,7 @@ pub(super) struct Args {
     verbose: bool,
     /// Inject a fault at one operation, as `latent enumerate` does: FAULT@NODE:NUMBER
     #[arg(long, value_name = "STRIKE")]
-    strike: Option<InjectionPoint>,
+    inject: Option<InjectionPoint>,
     #[command(flatten)]
     log: LogArgs,
     /// Put the whole system on this release: one of the scenario's, or `good`
@@ -48,9 +48,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let mut repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
     let mut request = target.request();
     request.log = arguments.log.log;
-    if let Some(strike) = &arguments.strike {
-        repeat = format!("{repeat} --strike {}", shell_word(&strike.to_string()));
-        request.faults.push(strike.fault());
+    if let Some(point) = &arguments.inject {
+        repeat = format!("{repeat} --inject {}", shell_word(&point.to_string()));
+        request.faults.push(point.fault());
     }
     let CaseSource { scenario, seed, .. } = &target;
 
@@ -81,7 +81,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let mut report = build_report::<S>(asked, judged).map_err(CliError::Internal)?;
     report
         .unfulfilled
-        .extend(arguments.strike.as_ref().and_then(|strike| not_triggered(strike, &report.faults)));
+        .extend(arguments.inject.as_ref().and_then(|point| not_triggered(point, &report.faults)));
     if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
         let cannot = |error| CliError::Internal(format!("the report cannot be written: {error}"));
@@ -99,10 +99,10 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 }
 
 /// Returns the error for a requested fault that was not triggered: it is the last of the run's faults.
-fn not_triggered(strike: &InjectionPoint, faults: &[FaultReport]) -> Option<String> {
-    let fault = faults.last().filter(|fault| fault.struck_ms.is_none())?;
-    let made = humanize::counted(fault.counted, "operations");
-    Some(format!("fault not triggered: --strike {strike}: {} made {made} in this run", strike.node))
+fn not_triggered(point: &InjectionPoint, faults: &[FaultReport]) -> Option<String> {
+    let fault = faults.last().filter(|fault| fault.triggered_ms.is_none())?;
+    let made = humanize::counted(fault.match_count, "operations");
+    Some(format!("fault not triggered: --inject {point}: {} made {made} in this run", point.node))
 }
 
 /// Error message of a vacuous run.

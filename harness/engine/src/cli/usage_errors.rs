@@ -38,8 +38,8 @@ const OPTIONS: [(&str, &str, &str); 14] = [
     ("sweep", "--log", "the log is of one case: `repro NAME@SEED --log`"),
     (
         "sweep",
-        "--strike",
-        "one operation of one case is struck by `run --strike`, each in turn by `enumerate`",
+        "--inject",
+        "one operation of one case is struck by `run --inject`, each in turn by `enumerate`",
     ),
     ("run", "--trace", "the hash of a run is checked by `repro --trace HASH`"),
     ("run", "--until", "a run is stopped before its end by `repro --until TIME`"),

@@ -48,11 +48,11 @@ impl EnumerationPlan {
                 && filter.to_ms.is_none_or(|to_ms| op.at_ms < to_ms)
         };
         let ops: Vec<SerializedOp> = ops.into_iter().filter(chosen).collect();
-        let mut strikes = Vec::new();
+        let mut points = Vec::new();
         for (index, op) in ops.iter().enumerate() {
             let mut plan = |kind, stands_for| {
-                let strike = InjectionPoint { kind, node: op.node.clone(), n: op.n };
-                strikes.push(PlannedRun { point: strike, op: index, stands_for });
+                let point = InjectionPoint { kind, node: op.node.clone(), n: op.n };
+                points.push(PlannedRun { point, op: index, stands_for });
             };
             let wants = |kind: &EnumeratedFault| filter.faults.is_empty() || filter.faults.contains(kind);
             let crashes: Vec<EnumeratedFault> = EnumeratedFault::CRASHES.into_iter().filter(wants).collect();
@@ -63,7 +63,7 @@ impl EnumerationPlan {
             }
             errors(op).iter().filter(|kind| wants(kind)).for_each(|kind| plan(*kind, 1));
         }
-        EnumerationPlan { ops, runs: strikes }
+        EnumerationPlan { ops, runs: points }
     }
 
     /// Keeps every n-th run only, beginning with the slice's own number.
@@ -90,7 +90,7 @@ mod tests {
         SerializedOp { node: node.into(), op, n, at_ms: n as i64, path: String::new(), leaves_unsynced }
     }
 
-    fn strikes(filter: &OpFilter) -> Vec<String> {
+    fn points(filter: &OpFilter) -> Vec<String> {
         let seen = vec![
             op("disk", OpKind::Append, 1, true),
             op("disk", OpKind::Read, 2, false),
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_crash_is_run_three_ways_where_that_makes_a_difference() {
-        let crashes = strikes(&OpFilter { faults: EnumeratedFault::CRASHES.to_vec(), ..OpFilter::default() });
+        let crashes = points(&OpFilter { faults: EnumeratedFault::CRASHES.to_vec(), ..OpFilter::default() });
         let three = ["crash-nothing@disk:1", "crash-everything@disk:1", "crash-drawn@disk:1"];
         let once = ["crash-nothing@disk:2", "crash-nothing@edge:1", "crash-nothing@disk:3"];
         assert_eq!(crashes, [three, once].concat());
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn an_error_strikes_a_disk_operation_once_and_a_call_twice() {
         let lost = [EnumeratedFault::Error, EnumeratedFault::RequestLost, EnumeratedFault::AnswerLost];
-        let errors = strikes(&OpFilter { faults: lost.to_vec(), ..OpFilter::default() });
+        let errors = points(&OpFilter { faults: lost.to_vec(), ..OpFilter::default() });
         assert_eq!(errors, ["error@disk:1", "error@disk:2", "request-lost@edge:1", "answer-lost@edge:1"]);
     }
 
@@ -120,12 +120,12 @@ mod tests {
     fn node_and_time_choose() {
         let filter =
             OpFilter { node: Some("disk".into()), from_ms: Some(2), to_ms: Some(3), ..OpFilter::default() };
-        assert_eq!(strikes(&filter), ["crash-nothing@disk:2", "error@disk:2"]);
+        assert_eq!(points(&filter), ["crash-nothing@disk:2", "error@disk:2"]);
     }
 
     #[test]
     fn one_kind_of_crash_is_run_at_each_operation() {
-        let drawn = strikes(&OpFilter { faults: vec![EnumeratedFault::CrashDrawn], ..OpFilter::default() });
+        let drawn = points(&OpFilter { faults: vec![EnumeratedFault::CrashDrawn], ..OpFilter::default() });
         let at = ["disk:1", "disk:2", "edge:1", "disk:3"].map(|at| format!("crash-drawn@{at}"));
         assert_eq!(drawn, at);
     }

@@ -57,27 +57,27 @@ impl EnumerationStats {
         index: usize,
         ended: &Result<CaseResult, CaseError>,
     ) -> EnumerationRun {
-        let PlannedRun { point: strike, op, .. } = &plan.runs[index];
+        let PlannedRun { point, op, .. } = &plan.runs[index];
         let struck = &plan.ops[*op];
         let failure = self.failed(ended).map(|(what, detail)| {
-            let (strike, path) = (strike.to_string(), struck.path.clone());
-            EnumerationFailure { what, strike, op: struck.op, path, at_ms: struck.at_ms, detail }
+            let (point, path) = (point.to_string(), struck.path.clone());
+            EnumerationFailure { what, point, op: struck.op, path, at_ms: struck.at_ms, detail }
         });
         let sim_ms = ended.as_ref().map_or(0, |judged| judged.sim_ms);
-        let ran = EnumerationRun { strike: strike.to_string(), sim_ms, failure };
+        let ran = EnumerationRun { point: point.to_string(), sim_ms, failure };
         self.count(plan, index, &ran);
         ran
     }
 
     /// Counts a recorded run.
     pub(crate) fn count(&mut self, plan: &EnumerationPlan, index: usize, ran: &EnumerationRun) {
-        let PlannedRun { point: strike, op, stands_for } = &plan.runs[index];
+        let PlannedRun { point, op, stands_for } = &plan.runs[index];
         self.runs += 1;
         self.faults += stands_for;
         self.sim_ms += ran.sim_ms;
         let as_expected = if ran.failure.is_none() { *stands_for } else { 0 };
         let counts = self.kinds.entry(plan.ops[*op].op).or_default();
-        if strike.kind.is_crash() {
+        if point.kind.is_crash() {
             counts.crashes += stands_for;
             counts.crashes_as_expected += as_expected;
         } else {
@@ -103,7 +103,7 @@ impl EnumerationStats {
         };
         // The run is identical to the recording run up to the operation: if the operation does not occur, the run is
         // nondeterministic.
-        if judged.faults.last().is_none_or(|last| last.struck_ms.is_none()) {
+        if judged.faults.last().is_none_or(|last| last.triggered_ms.is_none()) {
             let detail =
                 "the operation did not occur again: the run differs from the recorded one".to_owned();
             return Some((FailureCause::Ended(Outcome::Nondeterministic, None), detail));

@@ -38,7 +38,7 @@ impl EnumeratedFault {
     pub(crate) const CRASHES: [EnumeratedFault; 3] =
         [EnumeratedFault::CrashNothing, EnumeratedFault::CrashEverything, EnumeratedFault::CrashDrawn];
 
-    /// Its name, in the syntax of `--strike` and `--fault`.
+    /// Its name, in the syntax of `--inject` and `--fault`.
     fn name(self) -> &'static str {
         match self {
             EnumeratedFault::CrashNothing => "crash-nothing",

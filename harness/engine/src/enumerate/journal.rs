@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 /// Version of the file format, the only one that this program reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Identity of an enumeration: two files with equal headers are of the same enumeration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub(crate) struct EnumerationHeader {
     /// The program: version and commit.
     pub build: String,
     /// The arguments that repeat it, without `--resume`.
-    pub of: String,
+    pub command: String,
     /// Digest of the scenario's text.
     pub digest: String,
     /// Number of planned runs.
@@ -33,16 +33,16 @@ pub(crate) struct EnumerationHeader {
 }
 
 impl EnumerationHeader {
-    pub fn new(build: &str, of: String, digest: String, runs: usize) -> EnumerationHeader {
-        EnumerationHeader { format: FORMAT, build: build.to_owned(), of, digest, runs }
+    pub fn new(build: &str, command: String, digest: String, runs: usize) -> EnumerationHeader {
+        EnumerationHeader { format: FORMAT, build: build.to_owned(), command, digest, runs }
     }
 
     /// Describes the difference to another enumeration; `None` if they are the same.
     fn difference(&self, other: &EnumerationHeader) -> Option<String> {
         if self.build != other.build {
             Some(format!("it was made by build {}, this is {}", self.build, other.build))
-        } else if self.of != other.of {
-            Some(format!("it is of `{}`, not of `{}`", self.of, other.of))
+        } else if self.command != other.command {
+            Some(format!("it is of `{}`, not of `{}`", self.command, other.command))
         } else {
             (self != other).then(|| "the scenario has changed since".to_owned())
         }
@@ -53,7 +53,6 @@ impl EnumerationHeader {
 #[serde(rename_all = "snake_case")]
 enum JournalLine {
     Enumeration(EnumerationHeader),
-    #[serde(rename = "ran")]
     Run(EnumerationRun),
     /// Footer: the enumeration completed, after this many runs.
     End(usize),
@@ -220,7 +219,7 @@ mod tests {
     }
 
     fn ran(n: u64) -> EnumerationRun {
-        EnumerationRun { strike: format!("error@disk-1:{n}"), sim_ms: 5, failure: None }
+        EnumerationRun { point: format!("error@disk-1:{n}"), sim_ms: 5, failure: None }
     }
 
     #[test]
@@ -232,7 +231,7 @@ mod tests {
         let refused = EnumerationJournal::resume(&path, &header).err().unwrap();
         assert!(refused.contains("another process is writing this file"), "{refused}");
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-        file.write_all(b"{\"ran\":{\"stri").unwrap();
+        file.write_all(b"{\"run\":{\"poin").unwrap();
         drop(record);
         let (mut record, before) = EnumerationJournal::resume(&path, &header).unwrap();
         assert_eq!(before, [ran(1)]);
@@ -240,7 +239,7 @@ mod tests {
         record.end(2).unwrap();
         let (_, before) = EnumerationJournal::resume(&path, &header).unwrap();
         assert_eq!(before, [ran(1), ran(2)]);
-        let other = EnumerationHeader { of: "enumerate y@1".into(), ..header };
+        let other = EnumerationHeader { command: "enumerate y@1".into(), ..header };
         assert!(EnumerationJournal::resume(&path, &other).err().unwrap().contains("of another enumeration"));
         std::fs::remove_file(&path).unwrap();
         assert!(EnumerationJournal::resume(&path, &other).err().unwrap().contains("nothing to resume"));

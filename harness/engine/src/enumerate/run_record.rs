@@ -9,8 +9,8 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EnumerationRun {
-    /// The injection point, in the syntax of `--strike`.
-    pub strike: String,
+    /// The injection point, in the syntax of `--inject`.
+    pub point: String,
     pub sim_ms: u64,
     /// `None`: it ended as expected.
     pub failure: Option<EnumerationFailure>,
@@ -21,8 +21,8 @@ pub(crate) struct EnumerationRun {
 pub(crate) struct EnumerationFailure {
     /// Cause, which groups failures.
     pub what: FailureCause,
-    /// The injection point, in the syntax of `--strike`.
-    pub strike: String,
+    /// The injection point, in the syntax of `--inject`.
+    pub point: String,
     /// Kind of the operation.
     pub op: OpKind,
     /// Its path, for a disk operation.

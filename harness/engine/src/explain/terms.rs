@@ -167,7 +167,7 @@ const ROWS: [Row; 23] = [
         "faults not triggered",
         [
             "Faults of the plan that were not triggered: their time, operation or mark did not occur.",
-            "A fault that is not triggered tests nothing. One that --strike asks for makes the run end with \
+            "A fault that is not triggered tests nothing. One that --inject asks for makes the run end with \
              exit code 103.",
             "An operation number beyond the last one, a mark that is not reached, a window that does not open.",
             "-v shows which, and how many operations or marks were counted.",

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-const CASE: &str = r#"{"case": {"format": 2}, "scenario": {}, "plan": {}}"#;
+const CASE: &str = r#"{"case": {"format": 3}, "scenario": {}, "plan": {}}"#;
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();

@@ -146,7 +146,7 @@ fn failures(summary: &EnumerationReport<'_>, screen: &mut Screen) {
         let shown = if screen.verbose() { failures.len() } else { 1 };
         for failure in failures.iter().take(shown) {
             screen.item("", StyledText::new().dim(describe(failure)));
-            screen.verbatim("reproduce", &format!("{} --strike {}", summary.repeat, failure.strike));
+            screen.verbatim("reproduce", &format!("{} --inject {}", summary.repeat, failure.point));
         }
     }
 }
@@ -184,7 +184,7 @@ pub(crate) fn json(summary: &EnumerationReport<'_>) -> String {
         "jobs": summary.jobs,
         "by_operation": kinds,
         "failures": failures,
-        "repeat": summary.repeat,
+        "reproduce": summary.repeat,
     });
     format!("{object}\n")
 }

@@ -27,13 +27,13 @@ pub(crate) const RESERVED: [&str; 24] = [
     "shortfall",
     "hung",
     "beyond_budget",
-    "noticed",
+    "detections",
     "violations",
     "marks",
-    "missing_marks",
+    "marks_not_reached",
     "nodes",
     "choices",
-    "repeat",
+    "reproduce",
     "start_ms",
     "faults",
 ];
@@ -83,13 +83,13 @@ struct PublicReport<'a, F> {
     /// Faults that exceeded the system's fault budget.
     beyond_budget: Option<&'a str>,
     /// What detectors inside the world reported, in order of time.
-    noticed: &'a [Detection],
+    detections: &'a [Detection],
     /// Every violated invariant.
     violations: Vec<PublicViolation<'a>>,
     /// Number of times that each mark was reached.
     marks: &'a BTreeMap<String, u64>,
     /// Required marks that were not reached.
-    missing_marks: &'a [String],
+    marks_not_reached: &'a [String],
     /// Result of each fault, in the plan's order.
     faults: &'a [FaultReport],
     /// Statistics of each node, with `-v`.
@@ -99,7 +99,7 @@ struct PublicReport<'a, F> {
     #[serde(skip_serializing_if = "Option::is_none")]
     choices: Option<&'a [String]>,
     /// The command that reproduces the run.
-    repeat: &'a str,
+    reproduce: &'a str,
 }
 
 /// A violated invariant. Further fields have names of the system under test: its noun for the owner of items, its noun
@@ -192,14 +192,14 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
         shortfall: report.shortfall.as_deref(),
         hung: PendingWork::lines(&report.hung),
         beyond_budget: report.beyond_budget.as_deref(),
-        noticed: &report.noticed,
+        detections: &report.detections,
         violations: report.violations.iter().map(|one| PublicViolation::of::<S>(one)).collect(),
         marks: &report.marks,
-        missing_marks: &report.missing_marks,
+        marks_not_reached: &report.marks_not_reached,
         faults: &report.faults,
         nodes: verbose.then_some(report.nodes.as_slice()),
         choices: verbose.then_some(report.choices.as_slice()),
-        repeat: &report.repeat,
+        reproduce: &report.repeat,
     };
     Ok(serde_json::to_string(&public)? + "\n")
 }

@@ -33,7 +33,7 @@ pub(crate) fn text(printed: &SweepReport<'_>, verbose: bool) -> Screen {
     if summary.cases > 0 {
         screen.item("outcomes", outcomes(summary));
         screen.item("simulated", simulated(printed));
-        screen.item("determinism", format!("{} checked", counted(summary.twice, "cases")));
+        screen.item("determinism", format!("{} checked", counted(summary.determinism_checked, "cases")));
     }
     failures(printed, &mut screen);
     marks(summary, &mut screen);
@@ -213,8 +213,8 @@ pub(crate) fn json(summary: &SweepSummary, program: &str) -> Value {
             "fingerprint": group.fingerprint,
             "cases": group.cases.iter().map(name_of).collect::<Vec<_>>(),
             "detail": fastest.finding.detail,
-            "again": command(&printed, fastest, "repro"),
-            "smaller": shrink_command(&printed, group),
+            "reproduce": command(&printed, fastest, "repro"),
+            "shrink": shrink_command(&printed, group),
         })
     };
     let outcomes: serde_json::Map<String, Value> =
@@ -226,12 +226,12 @@ pub(crate) fn json(summary: &SweepSummary, program: &str) -> Value {
         "cases": summary.cases,
         "failed": summary.failed(),
         "sim_ms": summary.sim_ms,
-        "twice": summary.twice,
+        "determinism_checked": summary.determinism_checked,
         "outcomes": outcomes,
         "without_verdict": summary.without_verdict,
         "without_items": summary.vacuous,
         "failures": summary.failures.iter().map(group).collect::<Vec<_>>(),
-        "unreached": summary.marks_not_reached.iter().map(|(mark, of)| json!({ "mark": mark, "required_by": of })).collect::<Vec<_>>(),
+        "marks_not_reached": summary.marks_not_reached.iter().map(|(mark, of)| json!({ "mark": mark, "required_by": of })).collect::<Vec<_>>(),
         "marks": marks,
     })
 }

@@ -46,7 +46,7 @@ fn failed_run() -> Report<Findings> {
         shortfall: None,
         hung: Vec::new(),
         beyond_budget: None,
-        noticed: (0..5).map(notice).collect(),
+        detections: (0..5).map(notice).collect(),
         violations: vec![
             lost("t17", "2016-02-22", 812),
             lost("t3", "2016-02-23", 2),
@@ -55,8 +55,8 @@ fn failed_run() -> Report<Findings> {
             other("I9"),
         ],
         marks: [("compaction.second-run".to_owned(), 12)].into(),
-        missing_marks: vec!["tee.expired".into()],
-        faults: vec![FaultReport { fault, struck_ms: None, counted: 2 }],
+        marks_not_reached: vec!["tee.expired".into()],
+        faults: vec![FaultReport { fault, triggered_ms: None, match_count: 2 }],
         nodes: vec![crate::NodeStats {
             name: "arb-1".into(),
             boots: 1,
@@ -76,9 +76,9 @@ fn clean_run() -> Report<Findings> {
     Report {
         outcome: clean,
         restoration: Restoration::Complete,
-        noticed: Vec::new(),
+        detections: Vec::new(),
         violations: Vec::new(),
-        missing_marks: Vec::new(),
+        marks_not_reached: Vec::new(),
         faults: Vec::new(),
         ..failed_run()
     }
@@ -145,7 +145,7 @@ fn a_failed_run_in_full() {
                   I9:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
                   t1
       marks       not reached: tee.expired
-      faults      not triggered, 2 counted: {"anchor":{"mark":{"name":"compaction.output-durable","n":3,"node":null,"after_ms":0}},"action":{"pause":{"node":"arb-1","for_ms":60000}}}
+      faults      not triggered, 2 counted: {"trigger":{"mark":{"name":"compaction.output-durable","n":3,"node":null,"after_ms":0}},"action":{"pause":{"node":"arb-1","for_ms":60000}}}
       marks       compaction.second-run 12
       nodes       arb-1            1 boot, 81,234 disk operations, 4,567 messages, 3 marks
       trace       0123456789abcdef0123456789abcdef  612,345 records
@@ -196,7 +196,7 @@ fn loss_by_design_names_what_exceeded_the_budget() {
     let beyond_budget = Some("4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3".to_owned());
     let outcome = Outcome::UnrecoverableByDesign;
     let report =
-        Report { outcome, expected: outcome, beyond_budget, missing_marks: Vec::new(), ..failed_run() };
+        Report { outcome, expected: outcome, beyond_budget, marks_not_reached: Vec::new(), ..failed_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: unrecoverable-by-design, as expected\n"), "{text}");
     assert!(
@@ -235,7 +235,7 @@ fn loss_that_was_not_restored_names_the_shortfall() {
 
 #[test]
 fn undetected_loss_is_reported_as_detected_by_nothing() {
-    let report = Report { noticed: Vec::new(), ..failed_run() };
+    let report = Report { detections: Vec::new(), ..failed_run() };
     assert!(shown(&report, false).contains("detected by nothing"));
 }
 
@@ -257,8 +257,8 @@ fn json_has_the_systems_words() {
     assert_eq!(report["violations"][0]["letters"], 812);
     assert_eq!(report["violations"][0]["day"], "2016-02-22");
     assert!(report["violations"][2].get("day").is_none(), "it has no such label");
-    assert_eq!(report["missing_marks"][0], "tee.expired");
-    assert_eq!(report["faults"][0]["struck_ms"], Value::Null);
+    assert_eq!(report["marks_not_reached"][0], "tee.expired");
+    assert_eq!(report["faults"][0]["triggered_ms"], Value::Null);
     assert!(report.get("nodes").is_none());
     let report: Value =
         serde_json::from_str(&json::render::<TestSystem>(&failed_run(), true).unwrap()).unwrap();
@@ -308,7 +308,7 @@ fn a_report_is_valid_by_its_schema_and_an_altered_one_is_not() {
 
 #[test]
 fn a_requested_fault_that_is_not_triggered_is_named_in_the_heading() {
-    let unfulfilled = vec!["--strike crash-nothing@arb-1:9: the operation did not occur".to_owned()];
+    let unfulfilled = vec!["--inject crash-nothing@arb-1:9: the operation did not occur".to_owned()];
     let report = Report { unfulfilled, ..clean_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, requested fault not triggered\n"), "{text}");

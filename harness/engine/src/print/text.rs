@@ -52,7 +52,7 @@ fn explain_arguments<S: System>(report: &Report<S::Findings>) -> Option<String> 
             Some(exit::BETTER_THAN_EXPECTED.to_string())
         } else if report.outcome != report.expected {
             Some(report.outcome.to_string())
-        } else if let Some(mark) = report.missing_marks.first() {
+        } else if let Some(mark) = report.marks_not_reached.first() {
             Some(mark.clone())
         } else {
             S::caveat(report).and_then(|message| Some(message.split_once(':')?.0.replace(' ', "-")))
@@ -83,7 +83,8 @@ fn heading<S: System>(report: &Report<S::Findings>) -> StyledText {
     } else if report.outcome == report.expected && !report.unfulfilled.is_empty() {
         name.bad(outcome).plain(", requested fault not triggered")
     } else if report.outcome == report.expected {
-        name.bad(outcome).plain(format!(", required marks not reached: {}", report.missing_marks.join(", ")))
+        name.bad(outcome)
+            .plain(format!(", required marks not reached: {}", report.marks_not_reached.join(", ")))
     } else if exit::is_better(report.outcome, report.expected) {
         name.bad(outcome).plain(format!(", better than expected ({})", report.expected))
     } else {
@@ -121,13 +122,13 @@ fn whole(number: f64) -> u64 {
 }
 
 fn noticed<F>(report: &Report<F>, screen: &mut Screen) {
-    if report.noticed.is_empty() && !report.violations.is_empty() {
+    if report.detections.is_empty() && !report.violations.is_empty() {
         screen.item("detected by", StyledText::new().bad("nothing"));
     }
     let row = |notice: &crate::Detection| {
         StyledText::new().plain(format!("{} {}: {}", moment_ms(notice.at_ms), notice.by, notice.what))
     };
-    screen.rows("detected by", report.noticed.iter().map(row), MAX_ROWS);
+    screen.rows("detected by", report.detections.iter().map(row), MAX_ROWS);
 }
 
 fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
@@ -184,8 +185,8 @@ fn worst(group: &ViolationGroup<'_>) -> StyledText {
 }
 
 fn marks<F>(report: &Report<F>, screen: &mut Screen) {
-    if !report.missing_marks.is_empty() {
-        let missing = report.missing_marks.join(", ");
+    if !report.marks_not_reached.is_empty() {
+        let missing = report.marks_not_reached.join(", ");
         screen.item("marks", StyledText::new().bad(format!("not reached: {missing}")));
     }
 }
@@ -194,7 +195,7 @@ fn marks<F>(report: &Report<F>, screen: &mut Screen) {
 /// occur), but the verdict mentions it.
 fn faults<F>(report: &Report<F>, screen: &mut Screen) {
     let idle: Vec<String> =
-        report.faults.iter().filter(|fault| fault.struck_ms.is_none()).map(short_name).collect();
+        report.faults.iter().filter(|fault| fault.triggered_ms.is_none()).map(short_name).collect();
     if !idle.is_empty() && !screen.verbose() {
         let (some, all) = (idle.len(), counted(report.faults.len() as u64, "faults"));
         screen.item(
@@ -216,9 +217,9 @@ fn short_name(fault: &FaultReport) -> String {
 
 fn fault_words(fault: &FaultReport) -> String {
     let words = serde_json::to_string(&fault.fault).unwrap_or_default();
-    match fault.struck_ms {
+    match fault.triggered_ms {
         Some(at_ms) => format!("{} {words}", moment_ms(at_ms)),
-        None => format!("not triggered, {} counted: {words}", count(fault.counted)),
+        None => format!("not triggered, {} counted: {words}", count(fault.match_count)),
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn resolve<T>(scenario: &mut Scenario<T>) -> Vec<ScenarioProblem> {
     let mut problems = Vec::new();
     for (index, fault) in scenario.faults.iter_mut().enumerate() {
         let Trigger::At(text) = &fault.trigger else { continue };
-        let pointer = format!("/faults/{index}/anchor/at");
+        let pointer = format!("/faults/{index}/trigger/at");
         match text.parse::<Timestamp>() {
             Err(problem) => problems.push(ScenarioProblem::of(pointer, problem)),
             Ok(moment) if moment < start || moment > end => {
@@ -52,7 +52,7 @@ pub(crate) fn fault_at_unknown_node<S: System>(
     let hint = format!("{}nodes: {}", nearest.unwrap_or_default(), known.join(", "));
     if index >= of_case {
         // The fault comes from an option, not from a file.
-        return Some(error_without_position("--strike", message, hint));
+        return Some(error_without_position("--inject", message, hint));
     }
     let fault = serde_json::to_value(&outcome.fault).unwrap_or_default();
     let place = pointer_to(&fault, unknown).unwrap_or_default();

@@ -150,7 +150,7 @@ fn unknown_marks<S: System>(scenario: &Scenario<S::Config>) -> Vec<ScenarioProbl
     let required = scenario.required_marks.iter().enumerate();
     let required = required.map(|(index, mark)| (format!("/required_marks/{index}"), mark));
     let of_faults = scenario.faults.iter().enumerate().filter_map(|(index, fault)| match &fault.trigger {
-        Trigger::Mark { name, .. } => Some((format!("/faults/{index}/anchor/mark/name"), name)),
+        Trigger::Mark { name, .. } => Some((format!("/faults/{index}/trigger/mark/name"), name)),
         _ => None,
     });
     let named = required.chain(of_faults).filter(|(_, mark)| !mark.is_empty());

@@ -17,7 +17,7 @@ const GOOD: &str = r#"{
     { "name": "west", "zone": "America/Los_Angeles" }
   ],
   "faults": [
-    { "anchor": { "at": "2016-02-22T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_ms": 10 } } }
+    { "trigger": { "at": "2016-02-22T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_ms": 10 } } }
   ],
   "required_marks": ["compaction.second-run"]
 }
@@ -96,7 +96,7 @@ fn an_impossible_date() {
 fn an_impossible_date_in_a_fault() {
     insta::assert_snapshot!(with("2016-02-22T17:21:00-08:00", "2015-02-29T17:21:00-08:00"), @r#"
     late.json:13:25: invalid date and time '2015-02-29T17:21:00-08:00': parameter 'day' for `2015-02` is invalid, must be in range `1..=28`
-       13 |     { "anchor": { "at": "2015-02-29T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_
+       13 |     { "trigger": { "at": "2015-02-29T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_
           |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
       write it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z
     "#);
@@ -106,7 +106,7 @@ fn an_impossible_date_in_a_fault() {
 fn a_fault_outside_the_run() {
     insta::assert_snapshot!(with("2016-02-22T17:21:00-08:00", "2016-03-22T17:21:00-08:00"), @r#"
     late.json:13:25: a fault at 2016-03-23T01:21:00Z, which is outside the run
-       13 |     { "anchor": { "at": "2016-03-22T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_
+       13 |     { "trigger": { "at": "2016-03-22T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_
           |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
       the run lasts from 2016-02-21T00:00:00Z to 2016-02-26T00:00:00Z
     "#);

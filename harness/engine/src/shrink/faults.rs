@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_simplified_fault_is_valid_and_simplification_terminates() {
         let mut fault = fault(
-            r#"{"anchor":{"at_ms":1456012812345},
+            r#"{"trigger":{"at_ms":1456012812345},
                 "action":{"kill":{"node":"a","restart_after_ms":4321,"keeps":"nothing","tear_bytes":512}}}"#,
         );
         for _ in 0..100 {
@@ -120,7 +120,7 @@ mod tests {
                 Some(simpler) => fault = simpler,
                 None => {
                     let text = serde_json::to_string(&fault).unwrap();
-                    insta::assert_snapshot!(text, @r#"{"anchor":{"at_ms":1456012800000},"action":{"kill":{"node":"a","restart_after_ms":60000,"keeps":null,"tear_bytes":null}}}"#);
+                    insta::assert_snapshot!(text, @r#"{"trigger":{"at_ms":1456012800000},"action":{"kill":{"node":"a","restart_after_ms":60000,"keeps":null,"tear_bytes":null}}}"#);
                     return;
                 }
             }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_fault_triggered_by_an_operation_keeps_its_trigger() {
         let fault = fault(
-            r#"{"anchor":{"nth_op":{"node":"a","op":"sync","n":3}},"action":{"pause":{"node":"a","for_ms":60000}}}"#,
+            r#"{"trigger":{"nth_op":{"node":"a","op":"sync","n":3}},"action":{"pause":{"node":"a","for_ms":60000}}}"#,
         );
         assert_eq!(simpler_faults(&fault, 0), []);
     }

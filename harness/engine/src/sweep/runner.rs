@@ -166,7 +166,15 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
     let as_expected = finding.outcome == sweep.spec.scenarios[place.scenario].expect;
     let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let scenario = sweep.spec.scenarios[place.scenario].given.clone();
-    Ok(CaseRecord { scenario, seed: place.seed, as_expected, twice: again, finding, marks, wall_ms })
+    Ok(CaseRecord {
+        scenario,
+        seed: place.seed,
+        as_expected,
+        determinism_checked: again,
+        finding,
+        marks,
+        wall_ms,
+    })
 }
 
 /// Whether a case ended by itself: an interrupt may have killed its worker, which is not a result.

@@ -31,7 +31,7 @@ pub(crate) struct SweepSummary {
     pub cases: u64,
     pub sim_ms: u64,
     /// Number of cases that were checked for determinism.
-    pub twice: u64,
+    pub determinism_checked: u64,
     /// Number of cases by outcome, without those that have none.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// Number of cases without a verdict: their process was killed from outside, or this program panicked.
@@ -95,7 +95,7 @@ impl SweepSummary {
             spec: spec.clone(),
             cases: records.len() as u64,
             sim_ms: sum(records.iter().map(|one| one.finding.sim_ms)),
-            twice: records.iter().filter(|one| one.twice).count() as u64,
+            determinism_checked: records.iter().filter(|one| one.determinism_checked).count() as u64,
             outcomes,
             without_verdict,
             vacuous,

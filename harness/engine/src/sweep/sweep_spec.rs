@@ -8,7 +8,7 @@ use std::str::FromStr;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Version of the results format, the only one that this program reads and writes.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// Limit of the number of slices.
 const MAX_SLICES: u64 = 100_000;

@@ -75,7 +75,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     add_fixed_case(&scratch, "b-holds");
     let whole = scratch.read("corpus/b-holds.json");
     scratch.write("corpus/a-cut-off.json", &whole[..whole.len() / 2]);
-    scratch.write("corpus/c-newer.json", &whole.replace("\"format\": 2", "\"format\": 3"));
+    scratch.write("corpus/c-newer.json", &whole.replace("\"format\": 3", "\"format\": 4"));
     scratch.write("corpus/d-outdated.json", &whole.replace("crash_at_operation", "crash_at_byte"));
     scratch.write("corpus/e-no-case.json", "{ \"to\": \"do\" }\n");
     scratch.write("corpus/f-lacking.json", &whole.replace("\"fingerprint\"", "\"finger\""));
@@ -88,7 +88,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
        22 |     "s
           |      ^
       a bracket, a brace or a quote was never closed
-    corpus/c-newer.json: a case of format 3; this program reads format 2
+    corpus/c-newer.json: a case of format 4; this program reads format 3
       run it with the program that wrote it, or shrink its seed again
     corpus/d-outdated.json: a damaged case: it was edited, and its plan cannot be read: missing field `crash_at_operation`
       take it from version control again, or shrink its seed again
@@ -114,7 +114,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
       Once W1:missing:after-crash:loss, 5 records
       edited since it was recorded: it runs as a new case
     c-newer
-      cannot be read: corpus/c-newer.json: a case of format 3; this program reads format 2
+      cannot be read: corpus/c-newer.json: a case of format 4; this program reads format 3
       run it with the program that wrote it, or shrink its seed again
     d-outdated
       cannot be read: corpus/d-outdated.json: a damaged case: it was edited, and its plan cannot be read: missing field `crash_at_operation`
@@ -138,7 +138,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
 
     insta::assert_snapshot!(scratch.wal(&["corpus", "prune"]).ends(0).screen(), @"
     corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
-    corpus/c-newer.json: a case of format 3; this program reads format 2
+    corpus/c-newer.json: a case of format 4; this program reads format 3
     corpus/d-outdated.json: a damaged case: it was edited, and its plan cannot be read: missing field `crash_at_operation`
     corpus/e-no-case.json:1:3: unknown field `to` in the scenario
     corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`

@@ -11,7 +11,7 @@ pub const TESTS: &[Test] = tests![
     an_enumeration_of_nothing_is_refused,
     an_interrupted_enumeration_reports_its_progress_and_resumes,
     the_parts_of_an_enumeration_are_the_whole,
-    fault_and_strike_use_the_same_names,
+    fault_and_inject_use_the_same_names,
     an_enumeration_on_another_release,
     the_runs_of_an_enumeration_are_streamed_to_pipes_and_devices,
 ];
@@ -36,7 +36,7 @@ fn a_crash_at_each_operation_in_turn_finds_the_bug() {
       runs        43 for 51 faults, in …
       failures    unrecoverable-loss W1:missing:after-crash:loss  17 runs
                   2016-02-22 00:00:01Z append 'wal'
-      reproduce   wal run missing-sync@1 --strike crash-nothing@log:9
+      reproduce   wal run missing-sync@1 --inject crash-nothing@log:9
     ");
     // The last line reproduces the failure.
     let again = shown.lines().last().and_then(|line| line.split("reproduce   wal ").nth(1));
@@ -88,7 +88,7 @@ fn an_enumeration_of_nothing_is_refused() {
 /// The runs in a results file, sorted.
 fn ran(scratch: &Scratch, file: &str) -> Vec<String> {
     let mut lines: Vec<String> =
-        scratch.read(file).lines().filter(|line| line.starts_with("{\"ran\"")).map(str::to_owned).collect();
+        scratch.read(file).lines().filter(|line| line.starts_with("{\"run\"")).map(str::to_owned).collect();
     lines.sort();
     lines
 }
@@ -142,7 +142,7 @@ fn the_parts_of_an_enumeration_are_the_whole() {
     assert_eq!(parts, ran(&scratch, "whole.jsonl"));
 }
 
-fn fault_and_strike_use_the_same_names() {
+fn fault_and_inject_use_the_same_names() {
     let scratch = Scratch::new("enumerate-faults");
     for fault in ["crash-nothing", "crash-everything", "crash-drawn", "error"] {
         // The log does not survive an error: it panics, by design.
@@ -160,7 +160,7 @@ fn an_enumeration_on_another_release() {
     let found =
         scratch.wal(&["enumerate", "correct@1", "--release", "hasty", "--fault", "crash-nothing"]).ends(100);
     assert!(
-        found.out.contains("wal run correct@1 --release hasty --strike crash-nothing@log:"),
+        found.out.contains("wal run correct@1 --release hasty --inject crash-nothing@log:"),
         "{}",
         found.out
     );

@@ -39,7 +39,7 @@ fn a_clean_sweep_is_0_and_prints_the_failure_rate_bound() {
 
 fn a_worker_killed_from_outside_is_1_without_a_verdict() {
     let scratch = Scratch::new("killed");
-    scratch.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "go" }, "only_with": 3"#);
+    scratch.misbehaving_scenario("slow", r#", "misbehaviour": { "waits-for": "go" }, "only_with": 3"#);
     let mut sweep = scratch.start("odd", &["sweep", "slow.json", "--seeds", "1..5", "--jobs", "1"]);
     let _said = wait_for_words(&mut sweep, "waiting");
     send("-KILL", only_worker_of(sweep.id()));
@@ -181,7 +181,7 @@ fn a_loss_is_100_with_commands_to_reproduce_and_shrink_it() {
 
 fn a_panic_of_the_system_is_100_and_named_by_its_place() {
     let scratch = Scratch::new("panic");
-    scratch.misbehaving_scenario("nervous", r#", "trouble": "panics", "only_with": 2"#);
+    scratch.misbehaving_scenario("nervous", r#", "misbehaviour": "panics", "only_with": 2"#);
     let ran = scratch.odd(&["sweep", "nervous.json", "--seeds", "1..4"]).ends(100);
     insta::assert_snapshot!(ran.screen(), @"
     nervous.json: 1 of 3 cases failed
@@ -199,7 +199,7 @@ fn a_panic_of_the_system_is_100_and_named_by_its_place() {
 
 fn a_panic_of_the_tool_is_1_without_a_verdict() {
     let scratch = Scratch::new("tool-panic");
-    scratch.misbehaving_scenario("nervous", r#", "trouble": "judge-panics", "only_with": 2"#);
+    scratch.misbehaving_scenario("nervous", r#", "misbehaviour": "judge-panics", "only_with": 2"#);
     let sweep = ["sweep", "nervous.json", "--seeds", "1..4"];
     insta::assert_snapshot!(scratch.odd(&sweep).ends(1).screen(), @"
     nervous.json: 1 of 3 cases failed
@@ -214,13 +214,13 @@ fn a_panic_of_the_tool_is_1_without_a_verdict() {
     ");
     insta::assert_snapshot!(scratch.odd(&["run", "nervous.json@2"]).ends(1).stderr_text(), @"error: internal error: the judge panics, at harness/engine/tests/commands/misbehaving.rs:LINE (report it with: odd run nervous.json@2)");
     // Other findings of the same sweep take precedence.
-    scratch.misbehaving_scenario("untidy", r#", "trouble": { "violates": "a file lies about" }"#);
+    scratch.misbehaving_scenario("untidy", r#", "misbehaviour": { "violates": "a file lies about" }"#);
     scratch.odd(&["sweep", "nervous.json", "untidy.json", "--seeds", "2..3"]).ends(100);
 }
 
 fn a_panic_of_the_program_itself_is_1_with_one_line() {
     let scratch = Scratch::new("own-panic");
-    scratch.misbehaving_scenario("shy", r#", "trouble": "printing-panics""#);
+    scratch.misbehaving_scenario("shy", r#", "misbehaviour": "printing-panics""#);
     let ran = scratch.odd(&["run", "shy.json@3"]).ends(1);
     assert_eq!(ran.out, "");
     insta::assert_snapshot!(ran.stderr_text(), @"error: internal error: the printer has had enough, at harness/engine/tests/commands/misbehaving.rs:LINE (report it with: odd run shy.json@3)");
@@ -302,7 +302,7 @@ fn a_value_of_the_environment_is_called_by_its_variable() {
 
 fn a_case_past_its_time_is_102_with_its_seed() {
     let scratch = Scratch::new("time");
-    scratch.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "never" }, "only_with": 2"#);
+    scratch.misbehaving_scenario("slow", r#", "misbehaviour": { "waits-for": "never" }, "only_with": 2"#);
     let ran = scratch.odd(&["sweep", "slow.json", "--seeds", "1..4", "--case-time", "1s"]).ends(102);
     insta::assert_snapshot!(ran.screen(), @"
     slow.json: 1 of 3 cases failed
@@ -320,7 +320,7 @@ fn a_case_past_its_time_is_102_with_its_seed() {
 
 fn a_case_past_its_memory_is_102_with_its_seed() {
     let scratch = Scratch::new("memory");
-    scratch.misbehaving_scenario("hungry", r#", "trouble": "hungry", "only_with": 2"#);
+    scratch.misbehaving_scenario("hungry", r#", "misbehaviour": "hungry", "only_with": 2"#);
     let ran = scratch.odd(&["sweep", "hungry.json", "--seeds", "1..4", "--case-memory-mb", "200"]).ends(102);
     insta::assert_snapshot!(ran.screen(), @"
     hungry.json: 1 of 3 cases failed

@@ -1,6 +1,6 @@
 //! A system that misbehaves in ways that a harness must survive and report.
 //!
-//! One node writes a few files. With one seed, or with every seed, it misbehaves as its scenario's `trouble` says. All
+//! One node writes a few files. With one seed, or with every seed, it misbehaves as its scenario's `misbehaviour` says. All
 //! of this is outside the simulated world, which would prevent it: real processes, real memory, real time.
 
 use latent_engine::verdict::{OutcomeFacts, Violation};
@@ -49,7 +49,7 @@ pub enum Misbehaviour {
 #[serde(deny_unknown_fields)]
 pub struct Config {
     #[serde(default)]
-    trouble: Misbehaviour,
+    misbehaviour: Misbehaviour,
     /// Misbehaves with this seed only; without one, with every seed.
     #[serde(default)]
     only_with: Option<u64>,
@@ -73,32 +73,32 @@ impl System for Misbehaving {
     type Findings = Findings;
 
     fn expand(scenario: &Scenario<Config>, seed: u64) -> Misbehaviour {
-        let Config { trouble, only_with } = &scenario.config;
-        if only_with.is_none_or(|only| only == seed) { trouble.clone() } else { Misbehaviour::Nothing }
+        let Config { misbehaviour, only_with } = &scenario.config;
+        if only_with.is_none_or(|only| only == seed) { misbehaviour.clone() } else { Misbehaviour::Nothing }
     }
 
     async fn run(
-        trouble: &Misbehaviour,
+        misbehaviour: &Misbehaviour,
         scenario: &Scenario<Config>,
         world: World,
         _: PhaseReporter,
     ) -> Verdict<Findings> {
-        let of_node = trouble.clone();
+        let of_node = misbehaviour.clone();
         world.add_node(NodeSpec::named("clerk"), move |env| clerk(env, of_node.clone()));
         world.sleep_until(scenario.end().0).await;
         let mut violations = Vec::new();
-        if let Misbehaviour::Violates(why) | Misbehaviour::ViolatesLate(why) = trouble {
+        if let Misbehaviour::Violates(why) | Misbehaviour::ViolatesLate(why) = misbehaviour {
             violations
                 .push(Violation::new("O1", "untidy", "at-once").of("desk", 1).at(world.now().0).because(why));
         }
-        assert!(*trouble != Misbehaviour::JudgePanics, "the judge panics");
-        let cannot_be_printed = *trouble == Misbehaviour::PrintingPanics;
-        let process = (*trouble == Misbehaviour::ProcessInFindings).then(std::process::id);
+        assert!(*misbehaviour != Misbehaviour::JudgePanics, "the judge panics");
+        let cannot_be_printed = *misbehaviour == Misbehaviour::PrintingPanics;
+        let process = (*misbehaviour == Misbehaviour::ProcessInFindings).then(std::process::id);
         Verdict {
-            items: u64::from(*trouble != Misbehaviour::Idle),
+            items: u64::from(*misbehaviour != Misbehaviour::Idle),
             violations,
             facts: OutcomeFacts::default(),
-            noticed: vec![],
+            detections: vec![],
             marks: BTreeMap::new(),
             findings: Findings { process, cannot_be_printed },
         }
@@ -110,9 +110,9 @@ impl System for Misbehaving {
     }
 }
 
-async fn clerk(env: SimEnv, trouble: Misbehaviour) {
+async fn clerk(env: SimEnv, misbehaviour: Misbehaviour) {
     write(&env, "first").await;
-    match &trouble {
+    match &misbehaviour {
         Misbehaviour::ProcessInTrace => write(&env, &format!("of-{}", std::process::id())).await,
         Misbehaviour::Hungry => eat(),
         Misbehaviour::WaitsFor(file) => wait_for(Path::new(file)),
@@ -132,7 +132,7 @@ async fn clerk(env: SimEnv, trouble: Misbehaviour) {
     }
     write(&env, "last").await;
     env.mark(Mark { name: "odd.done", subject: "" });
-    if trouble != Misbehaviour::Nothing {
+    if misbehaviour != Misbehaviour::Nothing {
         env.mark(Mark { name: "odd.survived", subject: "" });
     }
 }

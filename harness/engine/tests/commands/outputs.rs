@@ -20,7 +20,7 @@ pub const TESTS: &[Test] = tests![
 
 fn two_sweeps_on_one_file_do_not_mix() {
     let scratch = Scratch::new("two-sweeps");
-    scratch.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "go" }"#);
+    scratch.misbehaving_scenario("slow", r#", "misbehaviour": { "waits-for": "go" }"#);
     let sweep = ["sweep", "slow.json", "--seeds", "1..3", "--jobs", "1", "--json", "a.jsonl"];
     let mut first = scratch.start("odd", &sweep);
     let printed = wait_for_words(&mut first, "waiting");
@@ -125,8 +125,8 @@ fn a_scenario_is_read_from_the_standard_input() {
 
 fn a_requested_fault_that_is_not_triggered_is_not_clean() {
     let scratch = Scratch::new("not-triggered");
-    scratch.wal(&["run", "correct@12", "--strike", "crash-nothing@log:3"]).ends(0);
-    let ran = scratch.wal(&["run", "correct@12", "--strike", "crash-nothing@log:999999"]).ends(103);
+    scratch.wal(&["run", "correct@12", "--inject", "crash-nothing@log:3"]).ends(0);
+    let ran = scratch.wal(&["run", "correct@12", "--inject", "crash-nothing@log:999999"]).ends(103);
     assert!(ran.out.starts_with("correct@12: clean, requested fault not triggered\n"), "{}", ran.out);
     assert!(
         ran.out.contains("  faults      not triggered: 1 of 2 faults (-v shows details): kill log\n"),
@@ -134,7 +134,7 @@ fn a_requested_fault_that_is_not_triggered_is_not_clean() {
         ran.out
     );
     assert!(
-        ran.err.starts_with("error: fault not triggered: --strike crash-nothing@log:999999: log made "),
+        ran.err.starts_with("error: fault not triggered: --inject crash-nothing@log:999999: log made "),
         "{}",
         ran.err
     );
@@ -142,7 +142,7 @@ fn a_requested_fault_that_is_not_triggered_is_not_clean() {
 
 fn a_run_without_acknowledged_items_is_vacuous() {
     let scratch = Scratch::new("nothing-shown");
-    scratch.misbehaving_scenario("idle", r#", "trouble": "idle""#);
+    scratch.misbehaving_scenario("idle", r#", "misbehaviour": "idle""#);
     let ran = scratch.odd(&["run", "idle.json"]).ends(4);
     assert!(ran.out.starts_with("idle@1: vacuous, 0 files acknowledged\n"), "{}", ran.out);
     assert_eq!(ran.err, "error: vacuous run: 0 files acknowledged\n");
@@ -151,7 +151,7 @@ fn a_run_without_acknowledged_items_is_vacuous() {
     assert!(ran.err.contains("0 files acknowledged"), "{}", ran.err);
     let ran = scratch.odd(&["sweep", "idle.json", "--seeds", "1..4"]).ends(4);
     assert!(ran.out.starts_with("idle.json: 3 cases vacuous\n"), "{}", ran.out);
-    scratch.misbehaving_scenario("once", r#", "trouble": "idle", "only_with": 2"#);
+    scratch.misbehaving_scenario("once", r#", "misbehaviour": "idle", "only_with": 2"#);
     let ran = scratch.odd(&["sweep", "once.json", "--seeds", "1..4"]).ends(0);
     assert!(ran.out.contains("1 vacuous (clean, nothing acknowledged)\n"), "{}", ran.out);
 }
@@ -159,7 +159,7 @@ fn a_run_without_acknowledged_items_is_vacuous() {
 fn a_limit_of_milliseconds_holds() {
     let scratch = Scratch::new("milliseconds");
     // It waits for half a second.
-    scratch.misbehaving_scenario("late", r#", "trouble": { "violates-late": "it is late" }"#);
+    scratch.misbehaving_scenario("late", r#", "misbehaviour": { "violates-late": "it is late" }"#);
     let ran = scratch.odd(&["sweep", "late.json", "--seeds", "1..2", "--case-time", "100ms"]).ends(102);
     assert!(ran.out.contains("the case was stopped after 100 ms of real time\n"), "{}", ran.out);
     assert!(ran.out.contains("odd repro late.json@1 --case-time 100ms\n"), "{}", ran.out);

@@ -75,8 +75,8 @@ fn of<'a>(all: &'a [Element], name: &'a str) -> impl Iterator<Item = (usize, &'a
 fn junit_has_a_suite_for_each_scenario_and_its_counts_add_up() {
     let scratch = Scratch::new("junit");
     scratch.misbehaving_scenario("plain", "");
-    scratch.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "never" }, "only_with": 2"#);
-    scratch.misbehaving_scenario("untidy", r#", "trouble": { "violates": "3 < 4 & \"so\" on" }"#);
+    scratch.misbehaving_scenario("slow", r#", "misbehaviour": { "waits-for": "never" }, "only_with": 2"#);
+    scratch.misbehaving_scenario("untidy", r#", "misbehaviour": { "violates": "3 < 4 & \"so\" on" }"#);
     let sweep = ["sweep", "plain.json", "slow.json", "untidy.json", "--seeds", "1..4", "--case-time", "1s"];
     scratch.odd(&[&sweep[..], &["--junit", "junit.xml"]].concat()).ends(102);
     let all = elements(&scratch.read("junit.xml"));
@@ -122,7 +122,7 @@ fn junit_is_valid_xml_for_any_detail() {
     let scratch = Scratch::new("junit-odd");
     scratch.misbehaving_scenario(
         "colourful",
-        r#", "trouble": { "violates": "a \u001b[31mred\u0000 ]]> \ufffe end" }"#,
+        r#", "misbehaviour": { "violates": "a \u001b[31mred\u0000 ]]> \ufffe end" }"#,
     );
     scratch.odd(&["sweep", "colourful.json", "--seeds", "1..2", "--junit", "junit.xml"]).ends(100);
     let xml = scratch.read("junit.xml");
@@ -201,8 +201,10 @@ fn annotations_are_commands_of_github_actions_and_the_summary_its_file() {
 
 fn an_annotation_is_one_line_for_any_detail() {
     let scratch = Scratch::new("annotate-odd");
-    scratch
-        .misbehaving_scenario("sly", r#", "trouble": { "violates": "100% of it:\r::notice::all is well" }"#);
+    scratch.misbehaving_scenario(
+        "sly",
+        r#", "misbehaviour": { "violates": "100% of it:\r::notice::all is well" }"#,
+    );
     let ran = on_actions(&scratch, "odd", &["sweep", "sly.json", "--seeds", "1..2", "--annotate"]).ends(100);
     let commands: Vec<&str> = ran.out.lines().filter(|line| line.starts_with("::")).collect();
     assert_eq!(

@@ -21,7 +21,7 @@ pub const TESTS: &[Test] = tests![
 
 fn a_run_that_differs_between_processes_is_101_with_the_first_differing_line() {
     let scratch = Scratch::new("differs");
-    scratch.misbehaving_scenario("moody", r#", "trouble": "process-in-trace""#);
+    scratch.misbehaving_scenario("moody", r#", "misbehaviour": "process-in-trace""#);
     // With this many seeds, at least one passing case is checked for determinism.
     let ran = scratch.odd(&["sweep", "moody.json", "--seeds", "1..201", "--jobs", "2", "-v"]).ends(101);
     let found = ran.screen();
@@ -49,7 +49,7 @@ fn a_run_that_differs_between_processes_is_101_with_the_first_differing_line() {
 
 fn findings_that_differ_are_101_even_where_the_traces_agree() {
     let scratch = Scratch::new("differs-in-findings");
-    scratch.misbehaving_scenario("moody", r#", "trouble": "process-in-findings", "expect": "hung""#);
+    scratch.misbehaving_scenario("moody", r#", "misbehaviour": "process-in-findings", "expect": "hung""#);
     let ran = scratch.odd(&["sweep", "moody.json", "--seeds", "1..2"]).ends(101);
     let process = |line: &str| match line.split_once("{\"process\":") {
         Some((before, _)) => format!("{before}{{\"process\":ITS-NUMBER}}"),
@@ -73,8 +73,10 @@ fn findings_that_differ_are_101_even_where_the_traces_agree() {
 fn a_second_run_that_is_ended_from_outside_makes_no_case_nondeterministic() {
     let scratch = Scratch::new("second-ended");
     // It fails, so it runs twice.
-    scratch
-        .misbehaving_scenario("tired", r#", "trouble": { "waits-if-there": "been-here" }, "expect": "hung""#);
+    scratch.misbehaving_scenario(
+        "tired",
+        r#", "misbehaviour": { "waits-if-there": "been-here" }, "expect": "hung""#,
+    );
     let sweep = ["sweep", "tired.json", "--seeds", "1..2", "--jobs", "1"];
     let mut killed = scratch.start("odd", &sweep);
     let _said = wait_for_words(&mut killed, "waiting");
@@ -220,7 +222,7 @@ fn a_run_can_be_stopped_at_an_instant() {
 
 fn a_case_past_its_limits_is_102_again() {
     let scratch = Scratch::new("limits-again");
-    scratch.misbehaving_scenario("hungry", r#", "trouble": "hungry""#);
+    scratch.misbehaving_scenario("hungry", r#", "misbehaviour": "hungry""#);
     let ran = scratch.odd(&["sweep", "hungry.json", "--seeds", "1..2", "--case-memory-mb", "100"]).ends(102);
     assert!(ran.out.contains("reproduce   odd repro hungry.json@1 --case-memory-mb 100\n"), "{}", ran.out);
     let ran = scratch.odd(&["repro", "hungry.json@1", "--case-memory-mb", "100"]).ends(102);
@@ -228,7 +230,7 @@ fn a_case_past_its_limits_is_102_again() {
     error: the case was stopped: it used more than 100 MB
       reproduce: odd repro hungry.json@1 --case-memory-mb 100
     ");
-    scratch.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "never" }"#);
+    scratch.misbehaving_scenario("slow", r#", "misbehaviour": { "waits-for": "never" }"#);
     let ran = scratch.odd(&["repro", "slow.json@1", "--case-time", "1s"]).ends(102);
     insta::assert_snapshot!(ran.stderr_text(), @"
     waiting

@@ -68,7 +68,7 @@ fn a_terminated_sweep_is_143_and_resumes() {
 /// Seed 4 waits for a file: a signal then finds the sweep with three cases done and one in progress.
 fn interrupted(name: &str, signal: &str, code: i32) {
     let scratch = Scratch::new(name);
-    scratch.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "go" }, "only_with": 4"#);
+    scratch.misbehaving_scenario("slow", r#", "misbehaviour": { "waits-for": "go" }, "only_with": 4"#);
     let sweep = ["sweep", "slow.json", "--seeds", "1..7", "--jobs", "1"];
     let mut stopped = scratch.start("odd", &sweep);
     let printed = wait_for_words(&mut stopped, "waiting");
@@ -150,7 +150,7 @@ fn a_resume_needs_something_to_resume_and_takes_its_settings_from_it() {
 fn two_signals_within_a_moment_are_one() {
     for _ in 0..3 {
         let scratch = Scratch::new("two-signals");
-        scratch.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "go" }, "only_with": 2"#);
+        scratch.misbehaving_scenario("slow", r#", "misbehaviour": { "waits-for": "go" }, "only_with": 2"#);
         let mut sweep = scratch.start("odd", &["sweep", "slow.json", "--seeds", "1..4", "--jobs", "1"]);
         let printed = wait_for_words(&mut sweep, "waiting");
         let id = sweep.id().to_string();

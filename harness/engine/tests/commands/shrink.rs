@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = tests![
 fn noisy(scratch: &Scratch) {
     let pause = |at: &str, ms: u64| {
         format!(
-            r#"{{ "anchor": {{ "at": "2016-02-22T00:00:0{at}Z" }}, "action": {{ "pause": {{ "node": "log", "for_ms": {ms} }} }} }}"#
+            r#"{{ "trigger": {{ "at": "2016-02-22T00:00:0{at}Z" }}, "action": {{ "pause": {{ "node": "log", "for_ms": {ms} }} }} }}"#
         )
     };
     let faults = [pause("0.033", 15), pause("5", 777), pause("7.5", 12)].join(",\n    ");
@@ -78,7 +78,7 @@ fn a_shrunk_case_fails_with_the_same_fingerprint() {
         "draw_seed": 6120110453187517797,
         "faults": [
           {
-            "anchor": {
+            "trigger": {
               "nth_op": {
                 "node": "log",
                 "op": "disk",
@@ -147,12 +147,12 @@ fn an_interrupted_shrink_writes_its_smallest_case() {
     let scratch = Scratch::new("shrink-interrupted");
     let pause = |second: u64| {
         format!(
-            r#"{{ "anchor": {{ "at": "2016-02-22T00:00:{second}Z" }}, "action": {{ "pause": {{ "node": "clerk", "for_ms": 7 }} }} }}"#
+            r#"{{ "trigger": {{ "at": "2016-02-22T00:00:{second}Z" }}, "action": {{ "pause": {{ "node": "clerk", "for_ms": 7 }} }} }}"#
         )
     };
     let faults: Vec<String> = (10..30).map(pause).collect();
-    let trouble = r#""trouble": { "violates-late": "it is late" }"#;
-    scratch.misbehaving_scenario("late", &format!(", {trouble}, \"faults\": [{}]", faults.join(", ")));
+    let misbehaviour = r#""misbehaviour": { "violates-late": "it is late" }"#;
+    scratch.misbehaving_scenario("late", &format!(", {misbehaviour}, \"faults\": [{}]", faults.join(", ")));
     let mut shrink = scratch.start("odd", &["shrink", "late.json", "--jobs", "1", "--out", "late.case.json"]);
     let mut printed = wait_for_words(&mut shrink, "waiting");
     let mut line = String::new();

@@ -65,7 +65,7 @@ fn a_slice_leaves_the_marks_to_the_merge() {
     let scratch = Scratch::new("slice-marks");
     scratch.misbehaving_scenario(
         "rare",
-        r#", "trouble": { "waits-for": "rare.json" }, "only_with": 2, "required_marks": ["odd.survived"]"#,
+        r#", "misbehaviour": { "waits-for": "rare.json" }, "only_with": 2, "required_marks": ["odd.survived"]"#,
     );
     let slice = |index: u64, seeds: &str| {
         let (file, slice) = (format!("{index}.jsonl"), format!("slice:{index}/4"));

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Fault {
     /// When the fault triggers.
-    #[serde(rename = "anchor")]
     pub trigger: Trigger,
     /// Effect of the fault.
     pub action: FaultAction,

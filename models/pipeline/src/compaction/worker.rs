@@ -9,7 +9,7 @@ use super::plan::plan_day;
 use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::arb::api::{ArbError, ArbRequest, ArbResponse, DayFiles, call};
 use crate::arb::manifest::Tier;
-use crate::config::{BootConfig, CompactionConfig};
+use crate::config::BootConfig;
 use crate::heartbeat::{self, JobTracker};
 use crate::release::Bug;
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
@@ -44,23 +44,9 @@ pub async fn release_of<E: Env>(env: &E, worker: NodeId) -> Option<String> {
 /// Returns the delay from the midnight that ends `day` to the project's job. It is drawn, so that the projects of a
 /// zone do not all start at once.
 fn start_delay<E: Env>(env: &E, boot: &BootConfig, project: u32, day: Day) -> Duration {
-    start_delay_of(env.draw(START_STREAM, start_key(project, day)), &boot.cluster.compaction)
-}
-
-/// Stream of the draw that decides when a job starts.
-pub const START_STREAM: &str = "compaction.start";
-
-/// Returns the key of the draw; see [`START_STREAM`].
-#[must_use]
-pub fn start_key(project: u32, day: Day) -> u128 {
-    (u128::from(project) << 32) | u128::from(day.0 as u32)
-}
-
-/// Converts a draw of [`START_STREAM`] to the delay from midnight to the start of the job.
-#[must_use]
-pub fn start_delay_of(draw: u64, config: &CompactionConfig) -> Duration {
-    let within_ms = config.start_within.as_millis() as u64;
-    Duration::from_millis(draw % within_ms.max(1))
+    let key = (u128::from(project) << 32) | u128::from(day.0 as u32);
+    let within_ms = boot.cluster.compaction.start_within.as_millis() as u64;
+    Duration::from_millis(env.draw("compaction.start", key) % within_ms.max(1))
 }
 
 /// State shared by the jobs of one worker.

@@ -10,11 +10,11 @@ pub(crate) fn check(config: &WorldConfig) -> Vec<ScenarioProblem> {
     let (min, max) = nemesis.per_week;
     if min > max || max > 1_000 {
         let hint = "write the minimum first, then the maximum, at most 1000";
-        problems.push(ScenarioProblem::at("/trouble/per_week", format!("from {min} to {max}"), hint));
+        problems.push(ScenarioProblem::at("/nemesis/per_week", format!("from {min} to {max}"), hint));
     }
     if nemesis.kinds.as_ref().is_some_and(Vec::is_empty) {
         let hint = "name at least one, or leave the field out for all";
-        problems.push(ScenarioProblem::at("/trouble/kinds", "no kind of fault", hint));
+        problems.push(ScenarioProblem::at("/nemesis/kinds", "no kind of fault", hint));
     }
     problems
 }

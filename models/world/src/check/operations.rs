@@ -16,10 +16,10 @@ impl OperatorAction {
             OperatorAction::Recover(_) => {
                 ("an audit: without it no operator runs recoveries", protection.audit.is_some())
             }
-            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, .. }) => {
+            OperatorAction::RetentionTypo(RetentionTypo { target: RetentionTarget::Tee, .. }) => {
                 ("a tee", protection.tee.is_some())
             }
-            OperatorAction::TypeRetention(_) | OperatorAction::DisableBackup(_) => {
+            OperatorAction::RetentionTypo(_) | OperatorAction::DisableBackup(_) => {
                 ("backups", protection.backup.is_some())
             }
             OperatorAction::WrongBucket(_) => {
@@ -47,10 +47,10 @@ pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
         }
         if let Some(needs) = operation.action.lacks(&config.protection) {
             let hint = "give the scenario's protection one, or leave the operation out";
-            problems.push(ScenarioProblem::at(at("/what"), format!("this needs {needs}"), hint));
+            problems.push(ScenarioProblem::at(at("/action"), format!("this needs {needs}"), hint));
         }
         if let OperatorAction::Recover(recover) = &operation.action {
-            problems.extend(check_recover(recover, projects, &at("/what/recover")));
+            problems.extend(check_recover(recover, projects, &at("/action/recover")));
         }
     }
     problems

@@ -11,11 +11,13 @@ impl OperatorAction {
         let mut changed = cluster.clone();
         let node = match self {
             OperatorAction::Recover(_) => return None,
-            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, .. }) => {
+            OperatorAction::RetentionTypo(RetentionTypo { target: RetentionTarget::Tee, typed, .. }) => {
                 changed.tee.as_mut()?.retention = typed.0;
                 nodes.tee_store?
             }
-            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Backups, typed, .. }) => {
+            OperatorAction::RetentionTypo(RetentionTypo {
+                target: RetentionTarget::Backups, typed, ..
+            }) => {
                 changed.backup.as_mut()?.retention = typed.0;
                 nodes.backup?
             }

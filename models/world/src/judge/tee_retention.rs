@@ -12,7 +12,7 @@ pub(crate) fn longer_tee_retention(
 ) -> ExcusedPeriods {
     let kept = scenario.config.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
     let longer = operations.iter().filter_map(|operation| match &operation.action {
-        OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, duration })
+        OperatorAction::RetentionTypo(RetentionTypo { target: RetentionTarget::Tee, typed, duration })
             if typed.0 > kept =>
         {
             let from_ms = operation.at.0.0;

@@ -1,78 +1,99 @@
-//! Times of the drills: in turn at any time, during a backup, and during a compaction.
-//!
-//! Narrow times are computed: a backup's start follows from the scenario, and a project's job start from its
-//! midnight, the worker's keyed draw and the disks' clocks. Drawn latencies of a few milliseconds decide whether a
-//! drill really falls within; the report shows which work it interrupted.
+//! Drills of a plan: in turn at any time, during a backup, and during a compaction. The latter two are triggered by
+//! marks, because the system draws the times of its jobs itself.
 
-use super::draws::{CLOCK_OFFSET_MS, between, clock_offset_ms};
-use super::world_plan::Tenant;
-use crate::scenario::{NodeNames, WorldConfig};
+use super::draws::between;
+use crate::scenario::WorldConfig;
 use latent_engine::sim::keyed_draw;
-use latent_engine::{Scenario, draw_seed};
-use latent_pipeline::compaction::worker::{START_STREAM, start_delay_of, start_key};
-use latent_pipeline::config::CompactionConfig;
-use latent_pipeline::zone::{Day, ZoneHistory};
-use latent_ports::UnixMs;
+use latent_engine::{Scenario, humanize};
+use serde::{Deserialize, Serialize};
 
-/// Approximate durations: a backup of a small cluster, and a project's job on all disks.
-const BACKUP_DURATION_MS: i64 = 1_500;
-const JOB_DURATION_MS: i64 = 12;
+/// A recovery drill on copies of the disks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedDrill {
+    /// Trigger of the drill.
+    pub trigger: DrillTrigger,
+}
 
-/// Returns the times of a scenario's drills, in order, in milliseconds since 1970.
-pub(crate) fn drill_times_ms(scenario: &Scenario<WorldConfig>, seed: u64, tenants: &[Tenant]) -> Vec<i64> {
+/// Time of a drill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum DrillTrigger {
+    /// A time, in milliseconds since 1970.
+    AtMs(i64),
+    /// The first time that a mark is reached from a time on, and a delay.
+    Mark {
+        /// Name of the mark.
+        name: String,
+        /// Earlier marks do not count, in milliseconds since 1970.
+        not_before_ms: i64,
+        /// Delay from the mark to the drill, in milliseconds.
+        delay_ms: i64,
+    },
+}
+
+impl PlannedDrill {
+    /// Returns the earliest time of the drill, in milliseconds since 1970.
+    pub(crate) fn earliest_ms(&self) -> i64 {
+        match &self.trigger {
+            DrillTrigger::AtMs(at_ms) => *at_ms,
+            DrillTrigger::Mark { not_before_ms, .. } => *not_before_ms,
+        }
+    }
+
+    /// Returns the earliest time of the drill, to change it.
+    pub(crate) fn earliest_ms_mut(&mut self) -> &mut i64 {
+        match &mut self.trigger {
+            DrillTrigger::AtMs(at_ms) => at_ms,
+            DrillTrigger::Mark { not_before_ms, .. } => not_before_ms,
+        }
+    }
+
+    /// Describes the time of the drill.
+    pub(crate) fn describe(&self) -> String {
+        match &self.trigger {
+            DrillTrigger::AtMs(at_ms) => format!("at {}", humanize::moment_ms(*at_ms)),
+            DrillTrigger::Mark { name, not_before_ms, delay_ms } => {
+                format!(
+                    "{delay_ms} ms after the first {name} from {} on",
+                    humanize::moment_ms(*not_before_ms)
+                )
+            }
+        }
+    }
+}
+
+/// Mark at the start of a backup, and the approximate duration of the backup of a small cluster.
+const BACKUP: (&str, i64) = ("backup.started", 1_500);
+/// Mark at the start of a compaction on a disk, and the approximate duration of a project's job on all disks.
+const COMPACTION: (&str, i64) = ("compaction.merging", 12);
+
+/// Returns the drills of a scenario, in order of their earliest times.
+pub(crate) fn drills(scenario: &Scenario<WorldConfig>, seed: u64) -> Vec<PlannedDrill> {
     let (start, end) = (scenario.start.0.0, scenario.end().0.0);
     // In the first tenth of the run there is nothing to recover.
     let from = start + (end - start) / 10;
-    let mut instants: Vec<i64> = (0..scenario.config.drills)
+    let day_ms = 26 * 3_600_000;
+    let interval_ms =
+        scenario.config.protection.backup.as_ref().map(|backup| backup.interval.0.as_millis() as i64);
+    let mut drills: Vec<PlannedDrill> = (0..scenario.config.drills)
         .map(|number| {
             let draw =
                 |part: u32| keyed_draw(seed, "plan.drills", (u128::from(number) << 32) | u128::from(part));
-            let any = between(draw(0), from, end);
-            match number % 3 {
-                1 => during_backup(scenario, any).map(|at| at + between(draw(1), 0, BACKUP_DURATION_MS)),
-                2 => during_job(scenario, tenants, seed, any, draw(2))
-                    .map(|at| at + between(draw(1), 1, JOB_DURATION_MS)),
-                _ => None,
-            }
-            .filter(|at| *at < end)
-            .unwrap_or(any)
+            // Early enough that the job starts once more before the end.
+            let during = |(mark, duration_ms): (&str, i64), every_ms: i64| DrillTrigger::Mark {
+                name: mark.to_owned(),
+                not_before_ms: between(draw(0), from, (end - every_ms).max(from)),
+                delay_ms: between(draw(1), 0, duration_ms),
+            };
+            let trigger = match (number % 3, interval_ms) {
+                (1, Some(interval_ms)) => during(BACKUP, interval_ms),
+                (2, _) => during(COMPACTION, day_ms),
+                _ => DrillTrigger::AtMs(between(draw(0), from, end)),
+            };
+            PlannedDrill { trigger }
         })
         .collect();
-    instants.sort_unstable();
-    instants
-}
-
-/// Returns the start of the first backup after `any`.
-fn during_backup(scenario: &Scenario<WorldConfig>, any: i64) -> Option<i64> {
-    let backup = scenario.config.protection.backup.as_ref()?;
-    let first = scenario.start.0.0 + backup.first_after.0.as_millis() as i64;
-    let interval = (backup.interval.0.as_millis() as i64).max(1);
-    Some(first + (any - first).max(0) / interval * interval + if any > first { interval } else { 0 })
-}
-
-/// Returns the start of a project's first job after `any`.
-fn during_job(
-    scenario: &Scenario<WorldConfig>,
-    tenants: &[Tenant],
-    seed: u64,
-    any: i64,
-    pick: u64,
-) -> Option<i64> {
-    let tenant = tenants.get((pick % tenants.len().max(1) as u64) as usize)?;
-    let zones = ZoneHistory::constant(&tenant.zone).ok()?;
-    let midnight = zones.next_midnight(UnixMs(any));
-    let ended = Day(zones.day(midnight, midnight).0 - 1);
-    // The worker's draw in the world is predicted with the world's draw seed.
-    let draw = keyed_draw(draw_seed(seed), START_STREAM, start_key(tenant.workload.project, ended));
-    let by_the_median_clock = midnight + start_delay_of(draw, &CompactionConfig::default());
-    Some(by_the_median_clock.0 - median_offset_ms(scenario, seed))
-}
-
-/// Returns the offset of the median disk clock, which starts the jobs, from true time, in milliseconds.
-fn median_offset_ms(scenario: &Scenario<WorldConfig>, seed: u64) -> i64 {
-    let disks = NodeNames::new(&scenario.config).disks;
-    let mut offsets: Vec<i64> =
-        disks.iter().map(|disk| clock_offset_ms(seed, disk, CLOCK_OFFSET_MS)).collect();
-    offsets.sort_unstable();
-    offsets.get(offsets.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+    drills.sort_by_key(PlannedDrill::earliest_ms);
+    drills
 }

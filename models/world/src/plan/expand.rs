@@ -1,7 +1,7 @@
 //! Expansion of a scenario and a seed into a plan.
 
 use super::draws::{CLOCK_OFFSET_MS, between};
-use super::drill_schedule::drill_times_ms;
+use super::drill_schedule::drills;
 use super::load::{self, ClientRetryPolicy};
 use super::nemesis;
 use super::workload::{HOUR_MS, LatenessSpec, RequestMix, WorkloadSpec};
@@ -39,7 +39,7 @@ pub(crate) fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
     // In the first tenth of the run there is nothing to recover.
     let instant =
         |stream, key| start + (end - start) / 10 + between(draw(stream, key), 0, (end - start) * 9 / 10);
-    let drills_ms = drill_times_ms(scenario, seed, &tenants);
+    let drills = drills(scenario, seed);
     let first = Day((start / (24 * HOUR_MS)) as i32 - 1);
     let mut exports: Vec<PlannedExport> = (1..=tenants.len() as u32)
         .flat_map(|project| (0..config.exports_per_project).map(move |n| (project, n)))
@@ -51,7 +51,7 @@ pub(crate) fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
     exports.sort_by_key(|export| (export.at_ms, export.project));
     let faults = nemesis::draw(scenario, seed);
     let operations = config.operations.clone();
-    WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills_ms, exports, faults, operations }
+    WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills, exports, faults, operations }
 }
 
 /// Distributes a class over the zones evenly by weight, from a start position that the seed selects. Because zones

@@ -22,10 +22,10 @@ pub(crate) struct ImpatientWindow {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClientRetryPolicy {
     /// Time windows with short timeouts.
-    #[serde(rename = "hurries", default)]
+    #[serde(default)]
     pub impatient_windows: Vec<ImpatientWindow>,
     /// True if clients keep the requests that they cannot send.
-    #[serde(rename = "keeps", default)]
+    #[serde(default)]
     pub keeps_backlog: bool,
 }
 

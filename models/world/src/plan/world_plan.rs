@@ -3,6 +3,7 @@
 //! A customer's events follow from a workload specification and the seed (see `workload`), so the plan stays small at
 //! any volume.
 
+use super::drill_schedule::PlannedDrill;
 use super::load::{self, ClientRetryPolicy};
 use super::workload::{ExplicitRequest, WorkloadSpec};
 use crate::scenario::Operation;
@@ -22,8 +23,8 @@ pub struct WorldPlan {
     pub tenants: Vec<Tenant>,
     /// Maximum drawn clock offset of a node in either direction, in milliseconds.
     pub clock_offset_ms: i64,
-    /// Times of the drills, in milliseconds since 1970.
-    pub drills_ms: Vec<i64>,
+    /// Recovery drills.
+    pub drills: Vec<PlannedDrill>,
     /// Exports that customers read.
     pub exports: Vec<PlannedExport>,
     /// Faults drawn from the seed.
@@ -43,10 +44,9 @@ pub struct Tenant {
     /// Time zone, by IANA name.
     pub zone: String,
     /// Specification of the requests that its clients send.
-    #[serde(rename = "law")]
     pub workload: WorkloadSpec,
     /// Retry policy of its clients.
-    #[serde(rename = "manners", default, skip_serializing_if = "ClientRetryPolicy::is_default")]
+    #[serde(default, skip_serializing_if = "ClientRetryPolicy::is_default")]
     pub(crate) retry_policy: ClientRetryPolicy,
     /// Explicit requests that replace the stream of the specification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,8 +91,7 @@ impl WorldPlan {
             1 => format!("in 1 project {sentence}"),
             _ => format!("in {count} projects {sentence}"),
         }));
-        let moments = self.drills_ms.iter().map(|at_ms| humanize::moment_ms(*at_ms));
-        lines.extend(moments.map(|moment| format!("drill at {moment}")));
+        lines.extend(self.drills.iter().map(|drill| format!("drill {}", drill.describe())));
         lines.extend(
             self.operations.iter().map(|it| {
                 format!("{}: an operator {}", humanize::moment_ms(it.at.0.0), it.action.describe())

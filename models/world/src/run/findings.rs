@@ -194,7 +194,6 @@ pub struct WorkCounts {
     /// Number of compaction runs whose output was compared with their inputs.
     pub compaction_runs_checked: u64,
     /// Number of checks of production by the oracle.
-    #[serde(rename = "looks")]
     pub checks: u64,
     /// Number of acknowledgements whose durability was checked when they were sent.
     pub acknowledgements_checked: u64,

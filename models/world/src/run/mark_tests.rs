@@ -59,8 +59,8 @@ fn verdict(
 
 /// Everything that a verdict says, except for marks.
 fn described(verdict: &Verdict<Findings>) -> String {
-    let Verdict { items, violations, facts, noticed, marks: _, findings } = verdict;
-    format!("{items}\n{violations:#?}\n{facts:#?}\n{noticed:#?}\n{findings:#?}")
+    let Verdict { items, violations, facts, detections, marks: _, findings } = verdict;
+    format!("{items}\n{violations:#?}\n{facts:#?}\n{detections:#?}\n{findings:#?}")
 }
 
 fn assert_judged_alike(name: &str, scenario: &Scenario<WorldConfig>, plan: &Plan<WorldPlan>) {

@@ -91,9 +91,9 @@ impl WorldRun<'_> {
             diff,
         };
         drop(ledger);
-        let (noticed, marks) = (self.noticed(), std::mem::take(&mut self.drill_marks));
+        let (detections, marks) = (self.detections(), std::mem::take(&mut self.drill_marks));
         let items = findings.events.acked;
-        Verdict { items, violations: self.checker.into_violations(), facts, noticed, marks, findings }
+        Verdict { items, violations: self.checker.into_violations(), facts, detections, marks, findings }
     }
 
     /// Returns the days for which anti-entropy reported differing copies since the end of faults.
@@ -149,8 +149,8 @@ impl WorldRun<'_> {
         }
     }
 
-    /// Returns recoveries that never started, and drills whose recovery did not end. Deploys and mistakes are
-    /// executed by the run itself at times that were checked with the scenario.
+    /// Returns recoveries that never started, drills whose mark was not reached, and drills whose recovery did not end.
+    /// Deploys and mistakes are executed by the run itself at times that were checked with the scenario.
     fn not_done(&self) -> Vec<String> {
         let at = |ms: i64| humanize::moment_ms(ms);
         let recoveries =
@@ -164,10 +164,12 @@ impl WorldRun<'_> {
         let idle = planned.iter().enumerate().filter(|(index, _)| !started(*index));
         let recovery_tasks =
             idle.map(|(_, it)| format!("{}: no operator {}", at(it.at.0.0), it.action.describe()));
+        let untriggered = self.drill_triggers.untriggered();
+        let untriggered = untriggered.iter().map(|drill| format!("no drill {}", drill.describe()));
         let drills = self.drills.iter().filter(|drill| drill.seconds.is_none());
         let drills =
             drills.map(|drill| format!("{}: the recovery of the drill did not end", at(drill.at_ms)));
-        recovery_tasks.chain(drills).collect()
+        recovery_tasks.chain(untriggered).chain(drills).collect()
     }
 
     /// Returns the permissions at the object stores that production used.
@@ -188,25 +190,25 @@ impl WorldRun<'_> {
         summary.days.iter().filter_map(of_day).min()
     }
 
-    fn noticed(&self) -> Vec<Detection> {
+    fn detections(&self) -> Vec<Detection> {
         let operator_state = lock(&self.operator_state);
-        let mut noticed: Vec<Detection> = Vec::new();
+        let mut detections: Vec<Detection> = Vec::new();
         let mut more: BTreeMap<&str, u64> = BTreeMap::new();
         for (at_ms, alarm) in &operator_state.alarms {
             let (by, what) = describe(alarm);
             let count = more.entry(by).or_default();
             *count += 1;
             if *count == 1 {
-                noticed.push(Detection { by: by.to_owned(), at_ms: *at_ms, what });
+                detections.push(Detection { by: by.to_owned(), at_ms: *at_ms, what });
             }
         }
-        for notice in &mut noticed {
-            let others = more.get(notice.by.as_str()).map_or(0, |count| count - 1);
+        for detection in &mut detections {
+            let others = more.get(detection.by.as_str()).map_or(0, |count| count - 1);
             if others > 0 {
-                notice.what = format!("{}, and {others} more", notice.what);
+                detection.what = format!("{}, and {others} more", detection.what);
             }
         }
-        noticed
+        detections
     }
 }
 

@@ -21,7 +21,7 @@ fn hash(is_checking: bool) -> (TraceHash, u64) {
 #[test]
 fn faults_within_the_budget_cause_no_violation_and_the_system_heals() {
     let fault = |at: &str, action: &str| {
-        format!(r#"{{ "anchor": {{ "at": "2016-02-{at}:00Z" }}, "action": {{ {action} }} }}"#)
+        format!(r#"{{ "trigger": {{ "at": "2016-02-{at}:00Z" }}, "action": {{ {action} }} }}"#)
     };
     let hour_ms = 3_600_000;
     let faults = [
@@ -150,7 +150,7 @@ fn events_missing_at_the_end_get_a_drill_and_are_recoverable_but_missing() {
 /// Removes the backups and isolates the audit; `more` adds fields.
 fn with_an_isolated_audit(small: &str, more: &str) -> String {
     let isolated = format!(
-        r#"{more}"faults": [{{ "anchor": {{ "at": "2016-02-20T00:30:00Z" }},
+        r#"{more}"faults": [{{ "trigger": {{ "at": "2016-02-20T00:30:00Z" }},
             "action": {{ "isolate": {{ "node": "audit" }} }} }}], "drills""#
     );
     let small = repaired(small).replace(r#""drills""#, &isolated);
@@ -160,7 +160,7 @@ fn with_an_isolated_audit(small: &str, more: &str) -> String {
 #[test]
 fn a_restored_loss_that_no_detector_reported_in_time_is_not_recovered() {
     // Either a planned recovery repairs the loss, or the audit's alarm arrives too late.
-    let by_plan = r#""operations": [{ "at": "2016-02-21T18:00:00Z", "what": { "recover": {} } }], "#;
+    let by_plan = r#""operations": [{ "at": "2016-02-21T18:00:00Z", "action": { "recover": {} } }], "#;
     for more in [by_plan, ""] {
         let judged = judged(|small| with_an_isolated_audit(small, more), |_| {});
         let loss = &judged.findings.loss;

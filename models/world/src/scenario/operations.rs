@@ -25,7 +25,6 @@ pub struct Operation {
     /// Time of the action.
     pub at: Timestamp,
     /// The action.
-    #[serde(rename = "what")]
     pub action: OperatorAction,
 }
 
@@ -36,7 +35,7 @@ pub enum OperatorAction {
     /// Recovers project-days into the live cluster.
     Recover(RecoverAction),
     /// Mistypes a retention.
-    TypeRetention(RetentionTypo),
+    RetentionTypo(RetentionTypo),
     /// Disables backups.
     DisableBackup(MistakeDuration),
     /// Sends backups to the tee store's bucket instead of the data centers' buckets.
@@ -119,7 +118,7 @@ impl RunbookStep {
 #[serde(deny_unknown_fields)]
 pub struct RetentionTypo {
     /// Files to which the retention applies.
-    pub of: RetentionTarget,
+    pub target: RetentionTarget,
     /// The typed value, such as `7h` instead of `7d`.
     pub typed: Span,
     /// Duration until the mistake is fixed. Absent: until faults end.
@@ -165,7 +164,7 @@ impl OperatorAction {
     pub(crate) fn duration(&self) -> Option<Span> {
         match self {
             OperatorAction::Recover(_) => None,
-            OperatorAction::TypeRetention(it) => it.duration,
+            OperatorAction::RetentionTypo(it) => it.duration,
             OperatorAction::DisableBackup(it) | OperatorAction::WrongBucket(it) => it.duration,
         }
     }
@@ -189,10 +188,10 @@ impl OperatorAction {
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
             }
-            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, .. }) => {
+            OperatorAction::RetentionTypo(RetentionTypo { target: RetentionTarget::Tee, typed, .. }) => {
                 format!("types {typed} for the tee's retention{duration}")
             }
-            OperatorAction::TypeRetention(RetentionTypo { typed, .. }) => {
+            OperatorAction::RetentionTypo(RetentionTypo { typed, .. }) => {
                 format!("types {typed} for the backups' retention{duration}")
             }
             OperatorAction::DisableBackup(_) => format!("switches backups off{duration}"),

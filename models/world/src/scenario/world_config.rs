@@ -38,7 +38,7 @@ pub struct WorldConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deploys: Vec<Deploy>,
     /// Faults drawn from the seed, in addition to the faults that the scenario names. Absent: none.
-    #[serde(rename = "trouble", default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nemesis: Option<NemesisConfig>,
     /// Load patterns: bursts, offline devices, retry storms, wrong device clocks, client backlogs. Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

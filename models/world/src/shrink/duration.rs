@@ -54,7 +54,7 @@ fn with_run_for(case: &WorldCase, run_for: Duration) -> Option<WorldCase> {
     case.plan.faults.retain(|fault| may_trigger(fault, end_ms, run_for));
     let plan = &mut case.plan.system;
     plan.operations.retain(|operation| operation.at <= end);
-    plan.drills_ms.retain(|at_ms| *at_ms < end_ms);
+    plan.drills.retain(|drill| drill.earliest_ms() < end_ms);
     plan.exports.retain(|export| export.at_ms < end_ms);
     for tenant in &mut plan.tenants {
         drop_loads_after(&mut tenant.workload, end_ms);

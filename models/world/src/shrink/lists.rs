@@ -52,11 +52,11 @@ pub(super) fn without_operations(case: &WorldCase, indices: &BTreeSet<usize>) ->
 }
 
 pub(super) fn drills(case: &WorldCase) -> usize {
-    case.plan.system.drills_ms.len()
+    case.plan.system.drills.len()
 }
 
 pub(super) fn without_drills(case: &WorldCase, indices: &BTreeSet<usize>) -> Option<WorldCase> {
-    without_of(case, indices, |plan| &mut plan.drills_ms)
+    without_of(case, indices, |plan| &mut plan.drills)
 }
 
 pub(super) fn exports(case: &WorldCase) -> usize {

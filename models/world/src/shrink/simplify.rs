@@ -1,6 +1,7 @@
 //! Simpler values for what remains: shares of zero, one request format, exact clocks, full runbooks, round times.
 
 use super::{WorldCase, normalized};
+use crate::plan::PlannedDrill;
 use crate::plan::streams::WARM_UP_MS;
 use crate::plan::workload::{Gzip, HOUR_MS, MINUTE_MS, RequestApi, RequestMix, WorkloadSpec};
 use crate::scenario::{CompactionThresholds, DeployTarget};
@@ -140,10 +141,10 @@ fn simpler_actions(action: &OperatorAction) -> Vec<OperatorAction> {
             simpler.retain(|other| other != recover);
             simpler.into_iter().map(OperatorAction::Recover).collect()
         }
-        OperatorAction::TypeRetention(it) if it.duration.is_some() => {
+        OperatorAction::RetentionTypo(it) if it.duration.is_some() => {
             let mut it = it.clone();
             it.duration = None;
-            vec![OperatorAction::TypeRetention(it)]
+            vec![OperatorAction::RetentionTypo(it)]
         }
         OperatorAction::DisableBackup(it) if it.duration.is_some() => {
             vec![OperatorAction::DisableBackup(Default::default())]
@@ -182,7 +183,7 @@ pub(super) fn times(case: &WorldCase) -> Vec<WorldCase> {
 
 fn number_of_times(case: &WorldCase) -> usize {
     let plan = &case.plan.system;
-    case.scenario.config.deploys.len() + plan.operations.len() + plan.drills_ms.len() + plan.exports.len()
+    case.scenario.config.deploys.len() + plan.operations.len() + plan.drills.len() + plan.exports.len()
 }
 
 /// Returns the case with changed times of deploys, operations, drills and exports, if any changes.
@@ -193,7 +194,8 @@ fn with_times(case: &WorldCase, mut rounder: impl FnMut(usize, AdjustableTime<'_
     let deploys = round.scenario.config.deploys.iter_mut().map(|deploy| &mut deploy.at.0.0);
     let operations = plan.operations.iter_mut().map(|operation| &mut operation.at.0.0);
     let exports = plan.exports.iter_mut().map(|export| &mut export.at_ms);
-    let all = deploys.chain(operations).chain(&mut plan.drills_ms).chain(exports);
+    let drills = plan.drills.iter_mut().map(PlannedDrill::earliest_ms_mut);
+    let all = deploys.chain(operations).chain(drills).chain(exports);
     let mut is_changed = false;
     for (index, at_ms) in all.enumerate() {
         let before_ms = *at_ms;

@@ -27,8 +27,8 @@ fn scenario_file(name: &str) -> String {
 /// The small scenario with operations, loads and faults of all kinds.
 fn everything() -> String {
     let fault = r#""faults": [
-        { "anchor": { "at": "2016-02-21T08:00:00Z" }, "action": { "kill": { "node": "worker-2", "restart_after_ms": 60000 } } },
-        { "anchor": { "mark": { "name": "compaction.committed", "n": 2, "after_ms": 3600000 } },
+        { "trigger": { "at": "2016-02-21T08:00:00Z" }, "action": { "kill": { "node": "worker-2", "restart_after_ms": 60000 } } },
+        { "trigger": { "mark": { "name": "compaction.committed", "n": 2, "after_ms": 3600000 } },
           "action": { "isolate": { "node": "dc-2", "for_ms": 60000 } } }],
         "load": [
             { "burst": { "from": "2016-02-20T10:00:00Z", "for": "1h", "times": 4 } },
@@ -37,10 +37,10 @@ fn everything() -> String {
             { "device_clocks": { "share_ppm": 100000, "by": { "behind": "2h" }, "project": 1 } },
             { "backlog": { "project": 3 } }],
         "operations": [
-            { "at": "2016-02-21T03:07:00Z", "what": { "recover": { "times": 2, "runbook": ["read_backups", "rebuild", "write"],
+            { "at": "2016-02-21T03:07:00Z", "action": { "recover": { "times": 2, "runbook": ["read_backups", "rebuild", "write"],
               "days": [{ "project": 1, "day": "2016-02-20" }, { "project": 2, "day": "2016-02-20" }] } } },
-            { "at": "2016-02-20T14:15:16Z", "what": { "disable_backup": { "for": "5h" } } },
-            { "at": "2016-02-21T14:15:16Z", "what": { "type_retention": { "of": "tee", "typed": "7h" } } }],
+            { "at": "2016-02-20T14:15:16Z", "action": { "disable_backup": { "for": "5h" } } },
+            { "at": "2016-02-21T14:15:16Z", "action": { "retention_typo": { "target": "tee", "typed": "7h" } } }],
         "heal_without": { "down": "disk-8" },
         "expect": "recovered""#;
     let rolling = SMALL.replace(r#""to": "all""#, r#""to": { "rolling": { "pause": "2m" } }"#);
@@ -277,7 +277,7 @@ fn explicit_requests_make_the_same_run() {
 
 #[test]
 fn faults_in_the_scenario_and_in_the_plan_are_equivalent() {
-    let fault = r#"{ "anchor": { "at": "2016-02-20T08:00:00Z" },
+    let fault = r#"{ "trigger": { "at": "2016-02-20T08:00:00Z" },
         "action": { "new_disk": { "node": "disk-2", "restart_after_ms": 60000 } } }"#;
     let text = with_faults(SMALL, fault);
     let lines: Vec<&str> = text.lines().filter(|line| !line.contains("deploys")).collect();

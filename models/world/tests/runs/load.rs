@@ -39,7 +39,7 @@ fn load_patterns_become_parts_of_the_plan_and_are_printed() {
     let plan = Latent::expand(&scenario(&load(&[BURST, OFFLINE, STORM, CLOCKS, BACKLOG].join(","))), 7);
     let written = serde_json::to_value(&plan).unwrap();
     let impatient_windows = |project: usize| {
-        let windows = written["tenants"][project - 1]["manners"]["hurries"].as_array();
+        let windows = written["tenants"][project - 1]["retry_policy"]["impatient_windows"].as_array();
         windows.map_or(0, Vec::len)
     };
     let counts = |project: usize| {
@@ -70,7 +70,7 @@ fn load_patterns_become_parts_of_the_plan_and_are_printed() {
 #[test]
 fn a_scenario_without_load_patterns_has_no_load_fields_in_its_plan() {
     let plan = serde_json::to_string(&Latent::expand(&scenario(""), 7)).unwrap();
-    for field in ["absences", "wrong_clocks", "manners", "load"] {
+    for field in ["offline_windows", "clock_skews", "retry_policy", "load"] {
         assert!(!plan.contains(field), "{field} stands in a plan without load");
     }
     assert!(plan.contains(r#""bursts":[]"#));
@@ -179,7 +179,7 @@ fn events_of_wrong_clocks_are_accepted_as_the_api_specifies() {
 fn after_an_outage_of_hours_only_clients_with_a_backlog_send_everything() {
     let kill = |edge: u32| {
         format!(
-            r#"{{ "anchor": {{ "at": "2016-02-20T08:00:00Z" }},
+            r#"{{ "trigger": {{ "at": "2016-02-20T08:00:00Z" }},
                   "action": {{ "kill": {{ "node": "edge-{edge}", "restart_after_ms": 21600000 }} }} }}"#
         )
     };

@@ -92,7 +92,7 @@ impl TestRun {
     /// Asserts also that no detector fired.
     pub fn assert_clean(&self) {
         self.assert_sound();
-        let noticed = self.judged.noticed.iter().map(|notice| format!("{}: {}", notice.by, notice.what));
+        let noticed = self.judged.detections.iter().map(|notice| format!("{}: {}", notice.by, notice.what));
         assert_eq!(noticed.collect::<Vec<_>>(), [""; 0]);
     }
 

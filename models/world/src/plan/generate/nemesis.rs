@@ -126,8 +126,8 @@ pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<WorldCon
         let at = instant(choices, scenario, HOUR_MS);
         let action = match choices.within(0, 5) {
             0..=2 => OperatorAction::Recover(recover(choices, scenario, at)),
-            3 => OperatorAction::TypeRetention(RetentionTypo {
-                of: choices.pick(&[RetentionTarget::Tee, RetentionTarget::Backups]),
+            3 => OperatorAction::RetentionTypo(RetentionTypo {
+                target: choices.pick(&[RetentionTarget::Tee, RetentionTarget::Backups]),
                 typed: span_ms(choices.pick(&[7 * HOUR_MS, HOUR_MS, 100 * DAY_MS])),
                 duration,
             }),

@@ -20,7 +20,7 @@ fn without_a_nemesis_no_fault_is_drawn() {
 
 #[test]
 fn every_kind_occurs_in_some_runs_and_none_in_all() {
-    let rough = scenario(r#", "trouble": { "per_week": [20, 40] }"#);
+    let rough = scenario(r#", "nemesis": { "per_week": [20, 40] }"#);
     let nemesis = rough.config.nemesis.as_ref().unwrap();
     let mut met: BTreeSet<&str> = BTreeSet::new();
     let mut always: BTreeSet<FaultKind> = FaultKind::ALL.into_iter().collect();
@@ -39,7 +39,7 @@ fn every_kind_occurs_in_some_runs_and_none_in_all() {
 
 #[test]
 fn object_store_faults_need_an_object_store() {
-    let kinds = r#", "trouble": { "per_week": [20, 20], "kinds": ["object-store"] }"#;
+    let kinds = r#", "nemesis": { "per_week": [20, 20], "kinds": ["object-store"] }"#;
     assert_eq!(draw(&scenario(kinds), 1), []);
     let stored = format!(
         r#"{kinds}, "protection": {{ "tee": {{ "retention": "7d" }}, "backup": {{ "interval": "1d", "first_after": "6h", "retention": "9d" }} }}"#
@@ -55,7 +55,7 @@ fn object_store_faults_need_an_object_store() {
 
 #[test]
 fn half_of_the_crashes_are_triggered_by_an_operation_or_a_mark() {
-    let rough = scenario(r#", "trouble": { "per_week": [30, 30], "kinds": ["crash"] }"#);
+    let rough = scenario(r#", "nemesis": { "per_week": [30, 30], "kinds": ["crash"] }"#);
     let faults: Vec<Fault> = (0..20).flat_map(|seed| draw(&rough, seed)).collect();
     let narrow = faults.iter().filter(|fault| !matches!(fault.trigger, Trigger::AtMs(_))).count();
     assert!(narrow * 5 >= faults.len() * 2, "{narrow} of {}", faults.len());
@@ -64,7 +64,7 @@ fn half_of_the_crashes_are_triggered_by_an_operation_or_a_mark() {
 #[test]
 fn drawn_faults_stay_within_the_budget() {
     let rough =
-        scenario(r#", "trouble": { "per_week": [40, 40], "kinds": ["bit-rot", "new-disk", "lost-write"] }"#);
+        scenario(r#", "nemesis": { "per_week": [40, 40], "kinds": ["bit-rot", "new-disk", "lost-write"] }"#);
     let less = FaultBudget { disks: 2, ..FaultBudget::default() };
     let mut uses_all = 0;
     for seed in 0..40 {

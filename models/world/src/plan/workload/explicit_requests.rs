@@ -19,7 +19,6 @@ pub struct ExplicitRequest {
     /// Send time by the world's clock.
     pub at: Timestamp,
     /// Request format.
-    #[serde(rename = "by")]
     pub api: RequestApi,
     /// Number in the project's stream, used as key of draws.
     pub key: u64,

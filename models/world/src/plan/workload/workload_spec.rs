@@ -65,13 +65,12 @@ pub struct WorkloadSpec {
     /// Bursts of additional events.
     pub bursts: Vec<Burst>,
     /// Windows in which devices are offline.
-    #[serde(rename = "absences", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offline_windows: Vec<OfflineWindow>,
     /// Errors of device clocks.
-    #[serde(rename = "wrong_clocks", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clock_skews: Vec<ClockSkew>,
     /// Event indices that remain in a shrunk case; empty: all.
-    #[serde(rename = "kept")]
     pub kept_indices: Vec<Range<u64>>,
 }
 
@@ -302,7 +301,7 @@ impl WorkloadSpec {
         let offline_windows = self
             .offline_windows
             .iter()
-            .map(|it| ("absences", (it.from_ms, it.to_ms), ANY, "in milliseconds"));
+            .map(|it| ("offline_windows", (it.from_ms, it.to_ms), ANY, "in milliseconds"));
         let bursts = self.bursts.iter().enumerate().flat_map(|(nth, it)| {
             // The next burst must not start before this one ends.
             let later = self.bursts.iter().enumerate().filter(move |(other, _)| *other != nth);
