@@ -176,18 +176,18 @@ fn json_is_one_object_with_what_is_promised() {
 }
 
 fn a_required_mark_that_is_missed_fails_the_run() {
-    let file = scenario("missed", r#""records": 3, "required_marks": ["wal.recovered", "wal.never"]"#);
+    let file = scenario("missed", r#""records": 3, "required_marks": ["wal.recovered", "wal.complete"]"#);
     let output = wal(&["run", &format!("{file}@12")]);
     assert_eq!(output.status.code(), Some(103));
     insta::assert_snapshot!(stable(&output.stdout, &file), @"
-    missed@12: clean, required marks not reached: wal.never
+    missed@12: clean, required marks not reached: wal.complete
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     3 told safe, 3 kept
       violated    nothing
-      marks       not reached: wal.never
+      marks       not reached: wal.complete
       trace       …
       reproduce   wal run FILE@12
-      explain     wal explain wal.never
+      explain     wal explain wal.complete
     ");
     let (report, code) = report(&[&file]);
     assert_eq!((report["outcome"].as_str(), code), (Some("clean"), Some(103)));

@@ -19,7 +19,7 @@ const GOOD: &str = r#"{
   "faults": [
     { "anchor": { "at": "2016-02-22T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_ms": 10 } } }
   ],
-  "required_marks": ["compaction.second-run"]
+  "required_marks": ["toy.delivered"]
 }
 "#;
 
@@ -145,6 +145,46 @@ fn an_unknown_expectation() {
 }
 
 #[test]
+fn an_unknown_mark() {
+    insta::assert_snapshot!(with("[\"toy.delivered\"]", "[\"toy.delivered\", \"toy.delivred\"]"), @r#"
+    late.json:15:39: unknown mark 'toy.delivred'
+       15 |   "required_marks": ["toy.delivered", "toy.delivred"]
+          |                                       ^^^^^^^^^^^^^^
+      did you mean toy.delivered? `toy marks` lists all 3
+    "#);
+    insta::assert_snapshot!(with("[\"toy.delivered\"]", "[\"frok:toy.delivered\"]"), @r#"
+    late.json:15:22: unknown mark 'frok:toy.delivered'
+       15 |   "required_marks": ["frok:toy.delivered"]
+          |                      ^^^^^^^^^^^^^^^^^^^^
+      did you mean fork:toy.delivered? `toy marks` lists all 3
+    "#);
+}
+
+#[test]
+fn a_fault_that_waits_for_an_unknown_mark() {
+    let at = "\"at\": \"2016-02-22T17:21:00-08:00\"";
+    let mark = |name: &str| with(at, &format!("\"mark\": {{ \"name\": \"{name}\", \"n\": 1 }}"));
+    insta::assert_snapshot!(mark("toy.delivred"), @r#"
+    late.json:13:37: unknown mark 'toy.delivred'
+       13 | { "anchor": { "mark": { "name": "toy.delivred", "n": 1 } }, "action": { "pause": { "node": "a", 
+          |                                 ^^^^^^^^^^^^^^
+      did you mean toy.delivered? `toy marks` lists all 3
+    "#);
+    insta::assert_snapshot!(mark("fork:toy.rehearsed"), @r#"
+    late.json:13:37: a fault cannot wait for 'fork:toy.rehearsed', a mark of a fork
+       13 | { "anchor": { "mark": { "name": "fork:toy.rehearsed", "n": 1 } }, "action": { "pause": { "node":
+          |                                 ^^^^^^^^^^^^^^^^^^^^
+      faults are injected in the main world: wait for toy.rehearsed
+    "#);
+    insta::assert_snapshot!(mark(""), @r#"
+    late.json:13:37: unknown mark ''
+       13 | { "anchor": { "mark": { "name": "", "n": 1 } }, "action": { "pause": { "node": "a", "for_ms": 10
+          |                                 ^^
+      `toy marks` lists all 3
+    "#);
+}
+
+#[test]
 fn a_wrong_type() {
     insta::assert_snapshot!(with("\"disks\": 8", "\"disks\": \"8\""), @r#"
     late.json:7:12: /disks cannot be the text "8"
@@ -215,7 +255,7 @@ fn invalid_json() {
         message(""),
         message("name: late-data\n"),
         message("[1, 2]"),
-        message(&GOOD.replace("\"compaction.second-run\"]", "\"compaction.second-run\",]")),
+        message(&GOOD.replace("\"toy.delivered\"]", "\"toy.delivered\",]")),
         message(&GOOD.replace("\"disks\"", "// eight\n  \"disks\"")),
         message(&GOOD.replace("\"5d\",\n", "\"5d\"\n")),
         message(&GOOD[..GOOD.len() - 4]),
@@ -237,9 +277,9 @@ fn invalid_json() {
           | ^^^^^^
       a scenario is one JSON object: { "name": …, "start": …, "run_for": … }
 
-    x.json:15:46: not JSON: trailing comma
-       15 |   "required_marks": ["compaction.second-run",]
-          |                                              ^
+    x.json:15:38: not JSON: trailing comma
+       15 |   "required_marks": ["toy.delivered",]
+          |                                      ^
       remove the comma before it
 
     x.json:7:3: not JSON: key must be a string
@@ -252,9 +292,9 @@ fn invalid_json() {
           |   ^
       a comma or a colon may be missing before it
 
-    x.json:15:44: not JSON: EOF while parsing a list
-       15 |   "required_marks": ["compaction.second-run"
-          |                                            ^
+    x.json:15:36: not JSON: EOF while parsing a list
+       15 |   "required_marks": ["toy.delivered"
+          |                                    ^
       a bracket, a brace or a quote was never closed
 
     x.json:5:14: not JSON: expected value
