@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{command, report_of, scratch};
+use common::{command, marks, report_of, scratch};
 use serde_json::{Value, json};
 
 const DAY_MS: u64 = 86_400_000;
@@ -38,10 +38,6 @@ fn scenario(name: &str, faults: &Value) -> Value {
         "faults": faults,
         "drills": 2, "healing": "30h", "expect": "clean"
     })
-}
-
-fn marks(report: &Value, name: &str) -> u64 {
-    report["marks"][name].as_u64().unwrap_or(0)
 }
 
 fn is_noticed(report: &Value, what: &str) -> bool {

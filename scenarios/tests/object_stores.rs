@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{command, latent, report_of, scratch, text as text_of};
+use common::{command, latent, marks, report_of, scratch, text as text_of};
 use serde_json::{Value, json};
 
 const DAY_MS: u64 = 86_400_000;
@@ -42,10 +42,6 @@ fn scenario(name: &str, conditions: &[At<'_>]) -> Value {
         "drills": 2, "healing": "30h", "expect": "clean",
         "required_marks": ["backup.catalog-durable", "backup.expired", "tee.expired", "audit.ran", "tee.uploaded"]
     })
-}
-
-fn marks(report: &Value, name: &str) -> u64 {
-    report["marks"][name].as_u64().unwrap_or(0)
 }
 
 fn stays_clean(name: &str, at_each_store: &[(&str, u64)], for_ms: Option<u64>) -> Value {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{command, report_of, scratch};
+use common::{command, marks, report_of, scratch};
 use serde_json::{Value, json};
 
 fn run(name: &str, change: impl FnOnce(&mut Value)) -> Value {
@@ -25,10 +25,6 @@ fn run(name: &str, change: impl FnOnce(&mut Value)) -> Value {
     let (report, code) = report_of(command(&arguments));
     assert_eq!(code, Some(0), "{report}");
     report
-}
-
-fn marks(report: &Value, name: &str) -> u64 {
-    report["marks"][name].as_u64().unwrap_or(0)
 }
 
 fn at(moment: &str, action: Value) -> Value {

@@ -9,6 +9,7 @@
 //!     cargo run --example wal -- sweep missing-sync --seeds 1..17    # which seeds find the bug
 //!     cargo run --example wal -- shrink missing-sync@12              # and the smallest case that shows it
 
+use latent_engine::explain::GlossaryEntry;
 use latent_engine::verdict::{OutcomeFacts, PendingWork, Violation};
 use latent_engine::{
     NamedScenario, PhaseReporter, Problem, Reduction, ReductionOf, Report, Scenario, Screen, System, Verdict,
@@ -36,7 +37,10 @@ async fn write_ahead_log<E: Env>(env: E, client: Client, config: Config) -> Resu
     let found = read_full(&file, 0, file.size_bytes().await?).await?;
     let whole_bytes = decode(&found).len() as u64 * 16;
     if whole_bytes > 0 {
-        env.mark(Mark { name: "wal.recovered", subject: "" });
+        env.mark(Mark { name: marks::WAL_RECOVERED, subject: "" });
+    }
+    if client.load(SeqCst) == config.records {
+        env.mark(Mark { name: marks::WAL_COMPLETE, subject: "" });
     }
     file.truncate(whole_bytes).await?;
     file.sync().await?;
@@ -50,6 +54,17 @@ async fn write_ahead_log<E: Env>(env: E, client: Client, config: Config) -> Resu
         env.clock().sleep(Duration::from_millis(10)).await;
     }
     Ok(())
+}
+
+/// **Its marks**: the places that a scenario can require and a fault can wait for. The doc comments are what `wal marks`
+/// prints.
+mod marks {
+    latent_ports::marks! {
+        /// The log was started when the client had no record left to store: no drawn crash comes that late.
+        WAL_COMPLETE = "wal.complete";
+        /// The log had records when it was started.
+        WAL_RECOVERED = "wal.recovered";
+    }
 }
 
 /// A record is its number and the number's complement, so that a torn or empty piece of file is not a record.
@@ -103,6 +118,16 @@ impl System for Wal {
         let config = Config { records: 1 + byte(0) % 20, missing_sync: byte(1) % 4 == 3 };
         let like = parse::<Wal>("correct", CORRECT).ok()?;
         Some(Scenario { name: "generated".into(), about: "Drawn by a seed.".into(), config, ..like })
+    }
+
+    /// **The explanations** of `wal explain` and `wal marks`.
+    fn glossary() -> Vec<GlossaryEntry> {
+        let parts = [
+            "It shows that the log was read after a crash.",
+            "No crash at such a moment.",
+            "`run -v` shows how often each mark was reached.",
+        ];
+        marks::ALL.iter().map(|mark| GlossaryEntry::mark(*mark, parts)).collect()
     }
 
     /// Selects a release on the command line.

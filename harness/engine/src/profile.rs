@@ -2,10 +2,12 @@
 //!
 //! Precedence: flag, environment, profile, default.
 
-use crate::scenario::Span;
+use crate::Problem;
+use crate::scenario::{ScenarioError, SourceSpan, Span};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use toml::Spanned;
 
 /// Name of the file, searched for in the current folder, then in its parents.
 const FILE: &str = "latent.toml";
@@ -32,7 +34,7 @@ pub(crate) struct Profile {
     /// Limit of a case's memory, in megabytes.
     pub case_memory_mb: Option<u64>,
     /// Marks that some case must reach.
-    pub required_marks: Option<Vec<String>>,
+    pub required_marks: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -44,8 +46,12 @@ struct ProfileFile {
 /// Finds the profile `asked`; without a name `quick` if the file has it, else the empty profile.
 ///
 /// # Errors
-/// The requested profile does not exist, or the file is invalid, with the position.
-pub(crate) fn find(asked: Option<&str>) -> Result<Profile, String> {
+/// The requested profile does not exist, or the file is invalid, or `unknown_mark` refuses a mark of the profile, with
+/// the position.
+pub(crate) fn find(
+    asked: Option<&str>,
+    unknown_mark: impl Fn(&str) -> Option<Problem>,
+) -> Result<Profile, String> {
     let folder = std::env::current_dir().map_err(|error| format!("no current folder: {error}"))?;
     let Some(path) = folder.ancestors().map(|folder| folder.join(FILE)).find(|path| path.is_file()) else {
         return match asked {
@@ -53,12 +59,27 @@ pub(crate) fn find(asked: Option<&str>) -> Result<Profile, String> {
             Some(name) => Err(format!("no profile '{name}': no {FILE} in this folder or its parents")),
         };
     };
-    read(&path, asked)
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let profile = of_text(&path, &text, asked)?;
+    check_marks(&path, &text, &profile, unknown_mark)?;
+    Ok(profile)
 }
 
-fn read(path: &PathBuf, asked: Option<&str>) -> Result<Profile, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    of_text(path, &text, asked)
+/// Refuses the first unknown mark: a sweep that requires it could only fail, after all its cases.
+fn check_marks(
+    path: &Path,
+    text: &str,
+    profile: &Profile,
+    unknown_mark: impl Fn(&str) -> Option<Problem>,
+) -> Result<(), String> {
+    for mark in profile.required_marks.iter().flatten() {
+        if let Some(Problem { message, hint }) = unknown_mark(mark.get_ref()) {
+            let place = Some(SourceSpan::of(text, mark.span().start, mark.span().end));
+            let error = ScenarioError { file: path.display().to_string(), place, message, hint, more: 0 };
+            return Err(error.to_string().trim_end().to_owned());
+        }
+    }
+    Ok(())
 }
 
 fn of_text(path: &Path, text: &str, asked: Option<&str>) -> Result<Profile, String> {
@@ -90,6 +111,21 @@ mod tests {
         let quick = read(TEXT, None).unwrap();
         assert_eq!((quick.seeds.as_deref(), quick.duration.unwrap().0.as_secs()), (Some("1..5"), 50));
         assert_eq!(read("[profile.other]\n", None).unwrap(), Profile::default());
+    }
+
+    #[test]
+    fn an_unknown_mark_has_its_position() {
+        let text = TEXT.replace("jobs = 3", "required-marks = [\n    \"a.known\",\n    \"a.knwon\",\n]");
+        let profile = read(&text, Some("nightly")).unwrap();
+        let unknown =
+            |mark: &str| (mark != "a.known").then(|| Problem::new("unknown mark", "did you mean it?"));
+        let error = check_marks(Path::new("latent.toml"), &text, &profile, unknown).unwrap_err();
+        insta::assert_snapshot!(error, @r#"
+        latent.toml:9:5: unknown mark
+            9 |     "a.knwon",
+              |     ^^^^^^^^^
+          did you mean it?
+        "#);
     }
 
     #[test]

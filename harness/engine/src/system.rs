@@ -31,6 +31,10 @@ pub trait System: Sized + 'static {
     /// internal error of the tool, even in a task of a node.
     const TOOL_SOURCES: &'static [&'static str] = &[];
 
+    /// Names of the worlds that [`System::run`] forks. A mark that a fork reaches has its name as a prefix: with the fork
+    /// `trial`, a scenario may require `trial:log.opened`.
+    const FORKS: &'static [&'static str] = &[];
+
     /// The system's own fields of a scenario: a struct with `#[serde(deny_unknown_fields)]` whose fields are at the top
     /// level, next to the engine's. It must not use `#[serde(flatten)]`, which loses the lines of errors.
     type Config: Serialize + DeserializeOwned + JsonSchema + Clone + Debug;

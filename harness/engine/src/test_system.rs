@@ -3,13 +3,24 @@
 
 use crate::explain::{GlossaryEntry, GlossaryKind};
 use crate::{PhaseReporter, Report, Scenario, ScenarioProblem, Screen, System, Verdict};
-use latent_ports::{Clock, Env, Mark};
+use latent_ports::{Clock, Env, Mark, MarkName};
 use latent_sim::{NodeSpec, SimEnv, World};
 use latent_verdict::OutcomeFacts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) struct TestSystem;
+
+pub(crate) mod marks {
+    latent_ports::marks! {
+        /// The postman has delivered everything.
+        TOY_DELIVERED = "toy.delivered";
+        /// A letter was lost: no test gets there.
+        TOY_LOST = "toy.lost";
+        /// A fork has rehearsed the delivery.
+        TOY_REHEARSED = "toy.rehearsed";
+    }
+}
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,13 +47,17 @@ impl System for TestSystem {
     const NAME: &'static str = "toy";
     const SUBJECT: &'static str = "tenant";
     const ITEMS: &'static str = "letters";
+    const FORKS: &'static [&'static str] = &["fork"];
     type Config = Config;
     type Plan = u64;
     type Findings = Findings;
 
     fn glossary() -> Vec<GlossaryEntry> {
         let parts = ["Letters were lost.", "They are missed.", "The postman is on holiday.", "Ring twice."];
-        vec![GlossaryEntry::new(GlossaryKind::Outcome, "recoverable-but-missing", parts)]
+        let outcome = GlossaryEntry::new(GlossaryKind::Outcome, "recoverable-but-missing", parts);
+        let mark =
+            |mark: &MarkName| GlossaryEntry::mark(*mark, ["It shows a day's work.", "A strike.", "Wait."]);
+        std::iter::once(outcome).chain(marks::ALL.iter().map(mark)).collect()
     }
 
     fn check(scenario: &Scenario<Config>) -> Vec<ScenarioProblem> {
@@ -77,7 +92,7 @@ impl System for TestSystem {
         world.add_node(NodeSpec::named("postman"), move |env: SimEnv| async move {
             assert!(disks != 13, "a toy with 13 disks breaks");
             env.clock().sleep(std::time::Duration::from_secs(u64::from(disks))).await;
-            env.mark(Mark { name: "toy.delivered", subject: "" });
+            env.mark(Mark { name: marks::TOY_DELIVERED, subject: "" });
         });
         progress.phase("delivering");
         world.sleep_until(scenario.end().0).await;
@@ -87,7 +102,7 @@ impl System for TestSystem {
             violations: Vec::new(),
             facts,
             detections: Vec::new(),
-            marks: [("fork:toy.rehearsed".to_owned(), 2)].into(),
+            marks: [(format!("fork:{}", marks::TOY_REHEARSED), 2)].into(),
             findings,
         }
     }

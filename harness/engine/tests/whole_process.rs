@@ -164,7 +164,7 @@ fn json_is_one_object_with_what_is_promised() {
     assert_eq!(text(&output.stdout).lines().count(), 1);
     let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget caveat expected expected_as_written faults hung kept marks marks_not_reached noticed outcome release repeat scenario seed shortfall sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
+    insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget caveat detections expected expected_as_written faults hung kept marks marks_not_reached outcome release reproduce scenario seed shortfall sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
     let violation: Vec<&str> =
         report["violations"][0].as_object().expect("it is an object").keys().map(String::as_str).collect();
     insta::assert_snapshot!(violation.join(" "), @"at_ms detail file fingerprint invariant keys kind loses_items records stage");
@@ -176,18 +176,18 @@ fn json_is_one_object_with_what_is_promised() {
 }
 
 fn a_required_mark_that_is_missed_fails_the_run() {
-    let file = scenario("missed", r#""records": 3, "required_marks": ["wal.recovered", "wal.never"]"#);
+    let file = scenario("missed", r#""records": 3, "required_marks": ["wal.recovered", "wal.complete"]"#);
     let output = wal(&["run", &format!("{file}@12")]);
     assert_eq!(output.status.code(), Some(103));
     insta::assert_snapshot!(stable(&output.stdout, &file), @"
-    missed@12: clean, required marks not reached: wal.never
+    missed@12: clean, required marks not reached: wal.complete
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     3 told safe, 3 kept
       violated    nothing
-      marks       not reached: wal.never
+      marks       not reached: wal.complete
       trace       …
       reproduce   wal run FILE@12
-      explain     wal explain wal.never
+      explain     wal explain wal.complete
     ");
     let (report, code) = report(&[&file]);
     assert_eq!((report["outcome"].as_str(), code), (Some("clean"), Some(103)));

@@ -1,22 +1,10 @@
-//! The environment of one node: its ports, tasks, draws and marks.
+//! The environment of one node: its ports, tasks and draws, and where it reports marks.
 
-use crate::{Clock, Disk, Net, NodeId};
+use crate::{Clock, Disk, Mark, Net, NodeId};
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
-
-/// A notable event: a narrow window was entered, a rare branch taken.
-///
-/// Marks trigger faults ("crash at the third `compaction.output-durable`") and prove that a run reached what it claims
-/// to test. On a real machine they are metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark<'a> {
-    /// A fixed, dotted name: `tee.expired`.
-    pub name: &'static str,
-    /// The subject of the event, for people: `p17/2016-02-22`. May be empty.
-    pub subject: &'a str,
-}
 
 /// The ports of one node.
 pub trait Env: Clone + Send + Sync + 'static {

@@ -9,6 +9,7 @@
 mod clock;
 mod disk;
 mod env;
+mod mark;
 mod net;
 mod node_id;
 
@@ -16,6 +17,7 @@ pub use clock::{Clock, UnixMs};
 pub use disk::{
     DirEntry, Disk, DiskError, DiskErrorKind, DiskOp, File, FileType, MOST_READS, OpenMode, read_full,
 };
-pub use env::{Env, Mark, race_timeout};
+pub use env::{Env, race_timeout};
+pub use mark::{Mark, MarkName};
 pub use net::{Message, Net, NetError, NetErrorKind, Request};
 pub use node_id::NodeId;

@@ -89,9 +89,10 @@ impl NodeContext {
 
     /// Counts and records a mark, and injects the faults that it triggers.
     pub(crate) fn mark(&self, mark: Mark<'_>) {
-        self.kernel.recorder().count_mark(mark.name);
-        self.record(Event::Mark { name: mark.name, subject: mark.subject });
-        self.faults.on_mark(&self.node, mark.name);
+        let name = mark.name.name();
+        self.kernel.recorder().count_mark(name);
+        self.record(Event::Mark { name, subject: mark.subject });
+        self.faults.on_mark(&self.node, name);
     }
 
     /// Runs a task in this process.

@@ -11,6 +11,13 @@ use latent_sim::{ClockDrift, ClockSpec, ClockStep, FaultAction, Kill, NodeSpec, 
 use std::time::Duration;
 use support::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
 
+mod marks {
+    latent_ports::marks! {
+        /// A node has read its clocks.
+        LOOKED = "looked";
+    }
+}
+
 const SECOND_MS: i64 = 1_000;
 const HOUR_MS: i64 = 3_600 * SECOND_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -33,7 +40,7 @@ struct Reading {
     monotonic_ms: i64,
 }
 
-/// Reads its clocks every `every_ms`, ten times; reaches the mark "looked" each time.
+/// Reads its clocks every `every_ms`, ten times; reaches a mark each time.
 async fn reader(env: SimEnv, observations: Observations<Reading>, every_ms: i64) {
     for count in 1..=READINGS {
         let due = Duration::from_millis(u64::try_from(count * every_ms).unwrap());
@@ -43,7 +50,7 @@ async fn reader(env: SimEnv, observations: Observations<Reading>, every_ms: i64)
             wall_ms: env.clock().wall().0 - WorldSpec::seeded(0).start.0,
             monotonic_ms: i64::try_from(env.clock().monotonic().as_millis()).unwrap(),
         });
-        env.mark(Mark { name: "looked", subject: "" });
+        env.mark(Mark { name: marks::LOOKED, subject: "" });
     }
 }
 
@@ -126,7 +133,7 @@ fn overlapping_steps_add_up_and_each_reverts_its_own() {
 
 #[test]
 fn a_step_triggered_by_a_mark_follows_the_mark() {
-    let third = Trigger::Mark { name: "looked".into(), n: 3, node: Some("a".into()), after_ms: 0 };
+    let third = Trigger::Mark { name: marks::LOOKED.into(), n: 3, node: Some("a".into()), after_ms: 0 };
     let ahead = true_clock(SECOND_MS, none().with(third, step(HOUR_MS, None)));
     assert_eq!(ahead, [[0; 3].as_slice(), &[HOUR_MS; 7]].concat());
 }

@@ -302,7 +302,8 @@ fn a_kill_may_override_the_tear_size() {
         };
         let length = |seed| {
             let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
-                let trigger = Trigger::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
+                let trigger =
+                    Trigger::Mark { name: support::marks::READY.into(), n: 1, node: None, after_ms: 0 };
                 let kill = Kill { node: NODE.into(), tear_bytes, ..Kill::default() };
                 world.arm(Fault { trigger, action: FaultAction::Kill(kill) });
                 let node = world.add_node(NodeSpec::named(NODE), script);

@@ -4,13 +4,42 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
-use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, Mark, Message, Net, NodeId, OpenMode, UnixMs};
+use latent_ports::{
+    Clock, Disk, DiskErrorKind, Env, File, Mark, MarkName, Message, Net, NodeId, OpenMode, UnixMs,
+};
 use latent_sim::{
     ClockStep, CrashPolicy, CutLink, DiskError, DiskFull, Fault, FaultAction, Isolate, Kill, LatencyTail,
     LinkSpec, NodeSpec, OpKind, Pause, SimEnv, Trigger, World, WorldOutcome, WorldSpec, run_fork, run_world,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+mod marks {
+    latent_ports::marks! {
+        /// The ticker was started.
+        BOOT = "boot";
+        /// A byte is durable.
+        TICK = "tick";
+        /// A byte could not be written.
+        FAILED_TICK = "failed tick";
+        /// A call of a was answered.
+        A_HEARD = "a heard";
+        /// A call of a was not answered.
+        A_LOST = "a lost";
+        /// A call has arrived at a.
+        A_ASKED = "a asked";
+        /// A call of b was answered.
+        B_HEARD = "b heard";
+        /// A call of b was not answered.
+        B_LOST = "b lost";
+        /// A call has arrived at b.
+        B_ASKED = "b asked";
+        /// A line is durable.
+        ACKED = "acked";
+        /// A script is complete.
+        DONE = "done";
+    }
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -28,14 +57,14 @@ fn kill(restart_after_ms: Option<u64>) -> FaultAction {
 
 /// Every 100 ms: appends a byte to `ticks`, syncs it, and reaches a mark.
 async fn ticker(env: SimEnv) {
-    env.mark(Mark { name: "boot", subject: "" });
+    env.mark(Mark { name: marks::BOOT, subject: "" });
     let file = env.disk().open("ticks", OpenMode::Create).await.unwrap();
     env.disk().sync_dir("").await.unwrap();
     loop {
         env.clock().sleep(SECOND / 10).await;
         let appended = file.append(Bytes::from_static(b".")).await;
         let synced = file.sync().await;
-        let name = if appended.is_ok() && synced.is_ok() { "tick" } else { "failed tick" };
+        let name = if appended.is_ok() && synced.is_ok() { marks::TICK } else { marks::FAILED_TICK };
         env.mark(Mark { name, subject: "" });
     }
 }
@@ -53,20 +82,24 @@ fn tick_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> WorldOutcome<u
 #[test]
 fn without_faults_nothing_fails() {
     let finished = tick_with(|_| Vec::new());
-    assert_eq!(finished.mark_counts["boot"], 1);
-    assert!(finished.mark_counts["tick"] > 90);
-    assert!(!finished.mark_counts.contains_key("failed tick"));
-    assert_eq!(finished.output, finished.mark_counts["tick"]);
+    assert_eq!(finished.mark_counts[marks::BOOT.name()], 1);
+    assert!(finished.mark_counts[marks::TICK.name()] > 90);
+    assert!(!finished.mark_counts.contains_key(marks::FAILED_TICK.name()));
+    assert_eq!(finished.output, finished.mark_counts[marks::TICK.name()]);
     assert!(finished.fault_outcomes.is_empty());
 }
 
 #[test]
 fn a_kill_at_an_instant_ends_the_process_and_restarts_it_on_request() {
     let dead = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action: kill(None) }]);
-    assert!((45..50).contains(&dead.mark_counts["tick"]));
+    assert!((45..50).contains(&dead.mark_counts[marks::TICK.name()]));
     let back = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action: kill(Some(2_000)) }]);
-    assert_eq!(back.mark_counts["boot"], 2);
-    assert!((74..80).contains(&back.mark_counts["tick"]), "{}", back.mark_counts["tick"]);
+    assert_eq!(back.mark_counts[marks::BOOT.name()], 2);
+    assert!(
+        (74..80).contains(&back.mark_counts[marks::TICK.name()]),
+        "{}",
+        back.mark_counts[marks::TICK.name()]
+    );
     let start = WorldSpec::seeded(1).start;
     assert_eq!(back.fault_outcomes[0].triggered_at, Some(UnixMs(start.0 + 5_000)));
 }
@@ -75,8 +108,12 @@ fn a_kill_at_an_instant_ends_the_process_and_restarts_it_on_request() {
 fn a_pause_stops_the_process_for_its_duration() {
     let action = FaultAction::Pause(Pause { node: "node".into(), for_ms: 3_000 });
     let finished = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action }]);
-    assert_eq!(finished.mark_counts["boot"], 1);
-    assert!((65..70).contains(&finished.mark_counts["tick"]), "{}", finished.mark_counts["tick"]);
+    assert_eq!(finished.mark_counts[marks::BOOT.name()], 1);
+    assert!(
+        (65..70).contains(&finished.mark_counts[marks::TICK.name()]),
+        "{}",
+        finished.mark_counts[marks::TICK.name()]
+    );
 }
 
 #[test]
@@ -84,7 +121,7 @@ fn a_pause_triggered_by_an_operation_stops_the_process_at_it() {
     for op in [OpKind::Append, OpKind::Sync] {
         let action = FaultAction::Pause(Pause { node: "node".into(), for_ms: 20_000 });
         let finished = tick_with(|_| vec![Fault { trigger: nth(op, "ticks", 7), action }]);
-        assert_eq!(finished.mark_counts["tick"], 6);
+        assert_eq!(finished.mark_counts[marks::TICK.name()], 6);
         assert_eq!(finished.output, 7);
     }
 }
@@ -115,40 +152,44 @@ fn operations_are_matched_by_kind_path_and_time() {
         after_ms: 4_000,
     };
     let finished = tick_with(|_| vec![elsewhere, too_many, Fault { trigger: late, action: kill(None) }]);
-    assert!((36..40).contains(&finished.mark_counts["tick"]), "{}", finished.mark_counts["tick"]);
+    assert!(
+        (36..40).contains(&finished.mark_counts[marks::TICK.name()]),
+        "{}",
+        finished.mark_counts[marks::TICK.name()]
+    );
     let counted: Vec<_> = finished
         .fault_outcomes
         .iter()
         .map(|fault| (fault.match_count, fault.triggered_at.is_some()))
         .collect();
     assert_eq!((counted[0], counted[2]), ((0, false), (1, true)));
-    assert_eq!(counted[1].0, finished.mark_counts["tick"] + 1);
+    assert_eq!(counted[1].0, finished.mark_counts[marks::TICK.name()] + 1);
 }
 
 #[test]
 fn a_mark_reached_for_the_nth_time_triggers_a_fault() {
     let trigger = |node: Option<&str>| Trigger::Mark {
-        name: "tick".into(),
+        name: marks::TICK.into(),
         n: 12,
         node: node.map(str::to_owned),
         after_ms: 0,
     };
     for node in [None, Some("node")] {
         let finished = tick_with(|_| vec![Fault { trigger: trigger(node), action: kill(None) }]);
-        assert_eq!(finished.mark_counts["tick"], 12);
+        assert_eq!(finished.mark_counts[marks::TICK.name()], 12);
         assert_eq!(finished.output, 12);
     }
     let elsewhere = tick_with(|_| vec![Fault { trigger: trigger(Some("another")), action: kill(None) }]);
-    assert!(elsewhere.mark_counts["tick"] > 90);
+    assert!(elsewhere.mark_counts[marks::TICK.name()] > 90);
     assert_eq!(elsewhere.fault_outcomes[0].unknown_nodes, ["another"]);
 }
 
 #[test]
 fn a_pause_at_a_mark_precedes_the_next_operation() {
-    let trigger = Trigger::Mark { name: "tick".into(), n: 3, node: None, after_ms: 0 };
+    let trigger = Trigger::Mark { name: marks::TICK.into(), n: 3, node: None, after_ms: 0 };
     let action = FaultAction::Pause(Pause { node: "node".into(), for_ms: 20_000 });
     let finished = tick_with(|_| vec![Fault { trigger, action }]);
-    assert_eq!((finished.mark_counts["tick"], finished.output), (3, 3));
+    assert_eq!((finished.mark_counts[marks::TICK.name()], finished.output), (3, 3));
 }
 
 #[test]
@@ -162,9 +203,9 @@ fn a_disk_error_fails_the_next_operations_of_its_kind_and_changes_nothing() {
             for_ms: None,
         });
         let finished = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action }]);
-        assert_eq!(finished.mark_counts["failed tick"], 3, "{op:?}");
+        assert_eq!(finished.mark_counts[marks::FAILED_TICK.name()], 3, "{op:?}");
         let lost = if op == OpKind::Append { 3 } else { 0 };
-        assert_eq!(finished.output, finished.mark_counts["tick"] + 3 - lost);
+        assert_eq!(finished.output, finished.mark_counts[marks::TICK.name()] + 3 - lost);
     }
     // The error affects the operation that triggers it.
     let action = FaultAction::DiskError(DiskError {
@@ -188,13 +229,13 @@ fn a_full_disk_rejects_writes_until_space_is_free() {
     let action = FaultAction::DiskFull(DiskFull { room_bytes: 0, node: "node".into(), for_ms: Some(2_000) });
     let finished = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action }]);
     assert!(
-        (17..21).contains(&finished.mark_counts["failed tick"]),
+        (17..21).contains(&finished.mark_counts[marks::FAILED_TICK.name()]),
         "{}",
-        finished.mark_counts["failed tick"]
+        finished.mark_counts[marks::FAILED_TICK.name()]
     );
-    assert_eq!(finished.output, finished.mark_counts["tick"]);
+    assert_eq!(finished.output, finished.mark_counts[marks::TICK.name()]);
     let no_space = finished.log_lines.iter().filter(|line| line.text.ends_with("NoSpace")).count();
-    assert_eq!(no_space as u64, finished.mark_counts["failed tick"]);
+    assert_eq!(no_space as u64, finished.mark_counts[marks::FAILED_TICK.name()]);
 }
 
 #[test]
@@ -231,11 +272,7 @@ fn a_clock_step_moves_the_wall_clock_only() {
 
 /// Runs two nodes that call each other every 100 ms for 10 s, under faults; marks count calls and answers.
 fn chatter_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> WorldOutcome<()> {
-    async fn chat(
-        env: SimEnv,
-        peer: NodeId,
-        (heard, lost, asked): (&'static str, &'static str, &'static str),
-    ) {
+    async fn chat(env: SimEnv, peer: NodeId, [heard, lost, asked]: [MarkName; 3]) {
         let (caller, marker) = (env.clone(), env.clone());
         env.spawn(async move {
             loop {
@@ -257,8 +294,12 @@ fn chatter_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> WorldOutcom
             ..LinkSpec::default()
         });
         faults(&world).into_iter().for_each(|fault| world.arm(fault));
-        world.add_node(NodeSpec::named("a"), |env| chat(env, NodeId(2), ("a heard", "a lost", "a asked")));
-        world.add_node(NodeSpec::named("b"), |env| chat(env, NodeId(1), ("b heard", "b lost", "b asked")));
+        world.add_node(NodeSpec::named("a"), |env| {
+            chat(env, NodeId(2), [marks::A_HEARD, marks::A_LOST, marks::A_ASKED])
+        });
+        world.add_node(NodeSpec::named("b"), |env| {
+            chat(env, NodeId(1), [marks::B_HEARD, marks::B_LOST, marks::B_ASKED])
+        });
         world.sleep(10 * SECOND).await;
     })
 }
@@ -333,7 +374,7 @@ async fn wal(env: SimEnv, found: Arc<Mutex<Vec<usize>>>) {
     for _ in 0..5 {
         file.append(Bytes::from_static(b"x")).await.unwrap();
         file.sync().await.unwrap();
-        env.mark(Mark { name: "acked", subject: "" });
+        env.mark(Mark { name: marks::ACKED, subject: "" });
     }
 }
 
@@ -349,7 +390,7 @@ fn a_crash_at_each_operation_in_turn_loses_no_acknowledged_line() {
             let boot = move |env: SimEnv| wal(env, slot.clone());
             let node = world.add_node(NodeSpec::named("node"), boot);
             world.sleep(SECOND).await;
-            let acked = world.marks().get("acked").copied().unwrap_or(0) as usize;
+            let acked = world.marks().get(marks::ACKED.name()).copied().unwrap_or(0) as usize;
             let ops = world.disk_stats(node).op_count;
             world.restart(node);
             world.sleep(SECOND).await;
@@ -465,9 +506,9 @@ fn every_kind_of_error_names_its_operation_and_path() {
             assert_eq!(error.kind, DiskErrorKind::Io);
             assert_eq!(error.to_string(), "CreateDir of 'a': input/output error");
             env.disk().create_dir("a").await.unwrap();
-            env.mark(Mark { name: "done", subject: "" });
+            env.mark(Mark { name: marks::DONE, subject: "" });
         });
         world.sleep(2 * SECOND).await;
-        assert_eq!(world.marks()["done"], 1);
+        assert_eq!(world.marks()[marks::DONE.name()], 1);
     });
 }

@@ -11,6 +11,15 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+mod marks {
+    latent_ports::marks! {
+        /// A call was answered.
+        KNOWN = "known";
+        /// A call was not answered.
+        UNKNOWN = "unknown";
+    }
+}
+
 struct CountingAllocator;
 
 static HELD_BYTES: AtomicI64 = AtomicI64::new(0);
@@ -58,7 +67,7 @@ async fn busy(env: SimEnv) {
                 let message =
                     Message { head: index.to_le_bytes().to_vec().into(), body: vec![1; 500].into() };
                 let known = env.net().call(peer, message, Duration::from_secs(9)).await.is_ok();
-                env.mark(Mark { name: if known { "known" } else { "unknown" }, subject: "" });
+                env.mark(Mark { name: if known { marks::KNOWN } else { marks::UNKNOWN }, subject: "" });
                 env.clock().sleep(Duration::from_millis(env.draw("sleep", u128::from(index)) % 20)).await;
             }
         });

@@ -8,7 +8,7 @@ mod support {
 }
 
 use bytes::Bytes;
-use latent_ports::{Clock, Disk, Env, File, Mark, Message, Net, NodeId, OpenMode, read_full};
+use latent_ports::{Clock, Disk, Env, File, Mark, MarkName, Message, Net, NodeId, OpenMode, read_full};
 use latent_sim::{
     CrashLoop, CrashPolicy, DiskSpec, FaultAction, Kill, NewDisk, NodeSpec, OpKind, Pause, PowerLoss, SimEnv,
     Trigger,
@@ -19,6 +19,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use support::counter::{CounterOutcome, count, expected_without_faults};
 use support::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
+
+mod marks {
+    latent_ports::marks! {
+        /// A holder has checked its lease, and acts on it next.
+        LEASE_CHECKED = "lease checked";
+        /// A node has written what a crash may take.
+        WRITTEN = "written";
+    }
+}
 
 /// Between ticks 20 and 21.
 const BEGINS_MS: i64 = 2_050;
@@ -48,7 +57,7 @@ fn power_loss(nodes: &[&str], restart_after_ms: u64, keeps: Option<CrashPolicy>)
     FaultAction::PowerLoss(PowerLoss { nodes, restart_after_ms, keeps })
 }
 
-fn on_mark(name: &str) -> Trigger {
+fn on_mark(name: MarkName) -> Trigger {
     Trigger::Mark { name: name.into(), n: 1, node: None, after_ms: 0 }
 }
 
@@ -194,7 +203,7 @@ async fn lease_holder(env: SimEnv, observations: Observations<String>) {
     let holds_until = env.clock().monotonic() + Duration::from_secs(2);
     env.clock().sleep(Duration::from_secs(1)).await;
     if env.clock().monotonic() + Duration::from_millis(500) < holds_until {
-        env.mark(Mark { name: "lease checked", subject: "" });
+        env.mark(Mark { name: marks::LEASE_CHECKED, subject: "" });
         // A pause here is the dangerous one: the process has checked the lease and acts on the result.
         ask("write").await;
     }
@@ -213,7 +222,7 @@ fn a_paused_lease_holder_resumes_with_its_stale_belief() {
     let in_order = ["a has the lease", "a writes", "a is done", "b has the lease", "b writes", "b is done"];
     assert_eq!(tell(none()), in_order);
     let zombie = ["a has the lease", "b has the lease", "b writes", "b is done", "a writes", "a is done"];
-    assert_eq!(tell(none().with(on_mark("lease checked"), pause(10_000))), zombie);
+    assert_eq!(tell(none().with(on_mark(marks::LEASE_CHECKED), pause(10_000))), zombie);
     // The monotonic clock advances during a pause: a process that is paused before the check notices.
     let told = ["a has the lease", "b has the lease", "b writes", "b is done", "a is done"];
     assert_eq!(tell(at(500, pause(10_000))), told);
@@ -263,7 +272,7 @@ async fn writer(env: SimEnv, observations: Observations<(NodeId, String)>) {
         file.sync().await.unwrap();
         file.append(vec![b'B'; 12_288 - 512].into()).await.unwrap();
         env.clock().sleep(Duration::from_secs(1) - env.clock().monotonic()).await;
-        env.mark(Mark { name: "written", subject: "" });
+        env.mark(Mark { name: marks::WRITTEN, subject: "" });
     }
 }
 

@@ -13,6 +13,35 @@ use latent_sim::{
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+mod marks {
+    latent_ports::marks! {
+        /// The store has its log.
+        STORE_BOOTED = "store.booted";
+        /// A line is durable.
+        STORE_DURABLE = "store.durable";
+        /// A call was answered.
+        CLIENT_ACKED = "client.acked";
+        /// A call was not answered.
+        CLIENT_UNKNOWN = "client.unknown";
+        /// A dead process goes on.
+        FROM_BEYOND = "from beyond";
+        /// A second has passed.
+        TICK = "tick";
+        /// A script is complete.
+        DONE = "done";
+        /// A call was answered.
+        ANSWERED = "answered";
+        /// A server refused a call.
+        OVERLOADED = "overloaded";
+        /// A call failed in another way.
+        OTHER = "other";
+        /// A call was answered.
+        OK = "ok";
+        /// A call was not answered.
+        LOST = "lost";
+    }
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn text(text: &str) -> Message {
@@ -23,14 +52,14 @@ fn text(text: &str) -> Message {
 async fn store(env: SimEnv) {
     let file = env.disk().open("log", OpenMode::Create).await.expect("open");
     env.disk().sync_dir("").await.expect("sync_dir");
-    env.mark(Mark { name: "store.booted", subject: "" });
+    env.mark(Mark { name: marks::STORE_BOOTED, subject: "" });
     let net = env.net().clone();
     net.serve(64, move |request| {
         let (file, env) = (file.clone(), env.clone());
         async move {
             file.append(request.message.head).await.expect("append");
             file.sync().await.expect("sync");
-            env.mark(Mark { name: "store.durable", subject: "log" });
+            env.mark(Mark { name: marks::STORE_DURABLE, subject: "log" });
             text(&file.size_bytes().await.expect("size").to_string())
         }
     })
@@ -40,7 +69,7 @@ async fn store(env: SimEnv) {
 async fn client(env: SimEnv, server: NodeId, count: u32) {
     for index in 0..count {
         let answer = env.net().call(server, text(&format!("line {index};")), SECOND).await;
-        let name = if answer.is_ok() { "client.acked" } else { "client.unknown" };
+        let name = if answer.is_ok() { marks::CLIENT_ACKED } else { marks::CLIENT_UNKNOWN };
         env.mark(Mark { name, subject: "" });
         env.clock().sleep(Duration::from_millis(env.draw("pause", u128::from(index)) % 50)).await;
     }
@@ -74,9 +103,12 @@ fn equal_seeds_give_equal_runs_on_fresh_threads() {
     );
     assert_eq!(first.output, second.output);
     assert!(first.record_count > 200, "{}", first.record_count);
-    assert_eq!(first.mark_counts["store.booted"], 2);
-    assert_eq!(first.mark_counts["client.acked"] + first.mark_counts["client.unknown"], 80);
-    assert!(first.mark_counts["store.durable"] >= first.mark_counts["client.acked"]);
+    assert_eq!(first.mark_counts[marks::STORE_BOOTED.name()], 2);
+    assert_eq!(
+        first.mark_counts[marks::CLIENT_ACKED.name()] + first.mark_counts[marks::CLIENT_UNKNOWN.name()],
+        80
+    );
+    assert!(first.mark_counts[marks::STORE_DURABLE.name()] >= first.mark_counts[marks::CLIENT_ACKED.name()]);
 }
 
 #[test]
@@ -109,7 +141,9 @@ impl Observer for ReadingObserver {
     fn on_record(&mut self, record: &Record<'_>, world: &World) {
         let mut seen = self.seen.lock().unwrap();
         seen.0 += 1;
-        if let Event::Mark { name: "store.durable", .. } = record.event {
+        if let Event::Mark { name, .. } = record.event
+            && name == marks::STORE_DURABLE
+        {
             let image = world.disk_image(record.node);
             let durable = world.durable_image(record.node);
             assert_eq!(world.now_ns(), record.time_ns);
@@ -137,7 +171,7 @@ fn an_observer_that_reads_everything_and_forks_does_not_change_the_run() {
     assert_eq!(plain.trace_hash, observed.trace_hash);
     let (records, forks) = *seen.lock().unwrap();
     assert_eq!(records, observed.record_count);
-    assert_eq!(forks, observed.mark_counts["store.durable"]);
+    assert_eq!(forks, observed.mark_counts[marks::STORE_DURABLE.name()]);
 }
 
 struct ActingObserver;
@@ -177,7 +211,10 @@ fn a_fork_does_not_change_the_outer_run() {
                     inner.disk_image(server).len_bytes()
                 });
                 // The first call may precede `serve` and be refused.
-                assert_eq!(fork.mark_counts.values().sum::<u64>(), 1 + fork.mark_counts["store.durable"] + 5);
+                assert_eq!(
+                    fork.mark_counts.values().sum::<u64>(),
+                    1 + fork.mark_counts[marks::STORE_DURABLE.name()] + 5
+                );
                 assert!(fork.output > 0);
                 hashes.push(fork.trace_hash.to_string());
             }
@@ -279,7 +316,7 @@ fn handles_of_a_dead_process_are_fenced() {
         assert!(fenced(env.disk().open("f", OpenMode::Create).await.map(|_| ())));
         assert!(fenced(env.disk().sync_dir("").await));
         assert!(!env.is_alive());
-        env.mark(Mark { name: "from beyond", subject: "" });
+        env.mark(Mark { name: marks::FROM_BEYOND, subject: "" });
         assert!(world.marks().is_empty());
         assert!(env.net().call(node, text("x"), SECOND).await.is_err());
     });
@@ -297,7 +334,7 @@ fn tasks_of_a_dead_process_stop_and_are_dropped() {
                 env.spawn(async move {
                     let _held = held;
                     loop {
-                        inner.mark(Mark { name: "tick", subject: "" });
+                        inner.mark(Mark { name: marks::TICK, subject: "" });
                         inner.clock().sleep(SECOND).await;
                     }
                 });
@@ -305,13 +342,13 @@ fn tasks_of_a_dead_process_stop_and_are_dropped() {
             }
         });
         world.sleep(10 * SECOND + SECOND / 2).await;
-        assert_eq!(world.marks()["tick"], 11);
+        assert_eq!(world.marks()[marks::TICK.name()], 11);
         assert!(world.is_up(node));
         world.kill(node);
         world.kill(node);
         world.sleep(100 * SECOND).await;
         assert!(!world.is_up(node));
-        assert_eq!(world.marks()["tick"], 11);
+        assert_eq!(world.marks()[marks::TICK.name()], 11);
         // One reference of the boot closure, and this one.
         assert_eq!(Arc::strong_count(&alive), 2);
     });
@@ -328,7 +365,7 @@ fn a_paused_process_stops_and_continues_when_resumed() {
             env.clock().sleep(20 * SECOND).await;
             let answer = env.net().call(server, text("after"), SECOND).await.unwrap();
             assert_eq!(&answer.head[..], b"9");
-            env.mark(Mark { name: "done", subject: "" });
+            env.mark(Mark { name: marks::DONE, subject: "" });
         });
         world.sleep(SECOND / 2).await;
         world.pause(server);
@@ -339,7 +376,7 @@ fn a_paused_process_stops_and_continues_when_resumed() {
         world.sleep(SECOND).await;
         assert_eq!(world.disk_image(server).read("log").unwrap(), "slow");
         world.sleep(20 * SECOND).await;
-        assert_eq!(world.marks()["done"], 1);
+        assert_eq!(world.marks()[marks::DONE.name()], 1);
     });
 }
 
@@ -412,15 +449,15 @@ fn a_server_at_its_limit_reports_overload() {
             world.add_node(NodeSpec::named(format!("c{index}")), move |env: SimEnv| async move {
                 env.clock().sleep(SECOND).await;
                 let name = match env.net().call(server, text("?"), 5 * SECOND).await {
-                    Ok(_) => "answered",
-                    Err(error) if error.kind == NetErrorKind::Overloaded => "overloaded",
-                    Err(_) => "other",
+                    Ok(_) => marks::ANSWERED,
+                    Err(error) if error.kind == NetErrorKind::Overloaded => marks::OVERLOADED,
+                    Err(_) => marks::OTHER,
                 };
                 env.mark(Mark { name, subject: "" });
             });
         }
         world.sleep(20 * SECOND).await;
-        assert_eq!(world.marks(), [("answered", 3), ("overloaded", 2)].into());
+        assert_eq!(world.marks(), [(marks::ANSWERED.name(), 3), (marks::OVERLOADED.name(), 2)].into());
     });
 }
 
@@ -431,14 +468,17 @@ fn a_retry_of_a_lost_message_may_arrive() {
         let server = world.add_node(NodeSpec::named("store"), store);
         world.add_node(NodeSpec::named("client"), move |env: SimEnv| async move {
             for _ in 0..200 {
-                let name =
-                    if env.net().call(server, text("same"), SECOND).await.is_ok() { "ok" } else { "lost" };
+                let name = if env.net().call(server, text("same"), SECOND).await.is_ok() {
+                    marks::OK
+                } else {
+                    marks::LOST
+                };
                 env.mark(Mark { name, subject: "" });
             }
         });
         world.sleep(1_000 * SECOND).await;
         // Both messages must arrive: 49%.
-        let ok = world.marks()["ok"];
+        let ok = world.marks()[marks::OK.name()];
         assert!((70..130).contains(&ok), "{ok} of 200");
     });
 }

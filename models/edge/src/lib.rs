@@ -8,6 +8,7 @@
 //! Frames, message heads and the object store client are in `latent-storekit`.
 
 pub mod config;
+pub mod marks;
 mod run;
 mod sequence;
 mod service;

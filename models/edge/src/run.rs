@@ -1,6 +1,7 @@
 //! Entry point of an edge process.
 
 use crate::config::EdgeConfig;
+use crate::marks;
 use crate::sequence::{self, SequenceAllocator};
 use crate::service::Edge;
 use crate::tee::calls::{TeeCopy, TeeFetch, TeeFetchResponse, TeeUploaded};
@@ -38,7 +39,7 @@ pub async fn run<E: Env>(env: E, config: EdgeConfig) {
         env.spawn(async move { uploader.run().await });
     }
     retry(&env, || sequences.next_boot(&env)).await;
-    env.mark(Mark { name: "edge.booted", subject: "" });
+    env.mark(Mark { name: marks::EDGE_BOOTED, subject: "" });
     let limit = config.limits.in_flight;
     env.net().serve(limit, move |request| handle(node.clone(), request)).await;
 }
@@ -49,7 +50,7 @@ async fn retry<E: Env, T, F: Future<Output = Result<T, DiskError>>>(env: &E, wor
     loop {
         match work().await {
             Ok(done) => return done,
-            Err(error) => env.mark(Mark { name: "edge.boot-failed", subject: &error.to_string() }),
+            Err(error) => env.mark(Mark { name: marks::EDGE_BOOT_FAILED, subject: &error.to_string() }),
         }
         env.clock().sleep(pause).await;
         pause = (pause * 2).min(MAX_BOOT_RETRY);
@@ -107,7 +108,8 @@ async fn handle<E: Env>(node: Arc<EdgeNode<E>>, request: Request) -> Message {
     let Message { head, body } = request.message.clone();
     let asked = service(&request.message);
     if asked.is_some_and(|service| !node.config.is_allowed(service, request.from)) {
-        node.env.mark(Mark { name: "edge.stranger-refused", subject: &format!("node {}", request.from.0) });
+        node.env
+            .mark(Mark { name: marks::EDGE_STRANGER_REFUSED, subject: &format!("node {}", request.from.0) });
         return Message::default();
     }
     match asked {

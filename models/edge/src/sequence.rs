@@ -8,6 +8,7 @@
 //! ten-minute steps since 1970, far above any number that boots could have reached. Not covered: a replaced disk
 //! combined with a clock that is wrong, at the same boot, by more than the lifetime of the lost disk.
 
+use crate::marks;
 use crate::tee::TeeName;
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, DiskOp, Env, Mark};
@@ -95,7 +96,7 @@ async fn read_boot_number<E: Env>(env: &E) -> Result<Option<u32>, DiskError> {
     };
     let number = decode_boot_number(&file);
     if number.is_none() {
-        env.mark(Mark { name: "edge.boot-number-damaged", subject: "" });
+        env.mark(Mark { name: marks::EDGE_BOOT_NUMBER_DAMAGED, subject: "" });
     }
     Ok(number)
 }

@@ -1,6 +1,7 @@
 //! HTTP service of an edge: each request goes to the tee first and then to ingest.
 
 use crate::config::{EdgeConfig, OnTeeFailure};
+use crate::marks;
 use crate::sequence::SequenceAllocator;
 use crate::tee::TeeRecord;
 use crate::tee::writer::{TeeHandle, TeeWriteError};
@@ -72,18 +73,18 @@ impl<E: Env> Edge<E> {
         };
         match (written.durable, on_failure) {
             (Ok(()), _) => {
-                self.env.mark(Mark { name: "edge.teed", subject: "" });
+                self.env.mark(Mark { name: marks::EDGE_TEED, subject: "" });
                 Ok(written.record)
             }
             (Err(TeeWriteError::Unencodable(error)), _) => {
                 Err(plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error.to_string()))
             }
             (Err(why), OnTeeFailure::Reject) | (Err(why @ TeeWriteError::GapNotRecorded(_)), _) => {
-                self.env.mark(Mark { name: "edge.tee-refused", subject: &why.to_string() });
+                self.env.mark(Mark { name: marks::EDGE_TEE_REFUSED, subject: &why.to_string() });
                 Err(unavailable("the request could not be made durable"))
             }
             (Err(why), OnTeeFailure::AcceptAndRecordGap) => {
-                self.env.mark(Mark { name: "edge.tee-gap", subject: &why.to_string() });
+                self.env.mark(Mark { name: marks::EDGE_TEE_GAP, subject: &why.to_string() });
                 Ok(written.record)
             }
         }
@@ -99,7 +100,7 @@ impl<E: Env> Edge<E> {
         let mut last = unavailable("no ingest node answered");
         for attempt in 0..ingest.len().min(2) {
             if attempt > 0 {
-                self.env.mark(Mark { name: "edge.forward-retry", subject: "" });
+                self.env.mark(Mark { name: marks::EDGE_FORWARD_RETRY, subject: "" });
             }
             let node = ingest[(sequence as usize).wrapping_add(attempt) % ingest.len()];
             let Ok(answer) =
@@ -113,7 +114,7 @@ impl<E: Env> Edge<E> {
                 Err(error) => last = plain(StatusCode::BAD_GATEWAY, error.to_string()),
             }
         }
-        self.env.mark(Mark { name: "edge.not-forwarded", subject: "" });
+        self.env.mark(Mark { name: marks::EDGE_NOT_FORWARDED, subject: "" });
         last
     }
 }

@@ -9,8 +9,9 @@
 
 use crate::codec::{self, tag};
 use crate::config::Cluster;
+use crate::marks;
 use crate::zone::Day;
-use latent_ports::{Clock, Env, Mark, Net, NodeId};
+use latent_ports::{Clock, Env, Mark, MarkName, Net, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -178,11 +179,11 @@ pub enum NightlyJob {
 
 impl NightlyJob {
     /// Returns the mark for a completed job of a project.
-    pub(crate) fn mark(self) -> &'static str {
+    pub(crate) fn mark(self) -> MarkName {
         match self {
-            NightlyJob::Compaction => "compaction.job-complete",
-            NightlyJob::AntiEntropy => "repair.complete",
-            NightlyJob::Audit => "audit.complete",
+            NightlyJob::Compaction => marks::COMPACTION_JOB_COMPLETE,
+            NightlyJob::AntiEntropy => marks::REPAIR_COMPLETE,
+            NightlyJob::Audit => marks::AUDIT_COMPLETE,
         }
     }
 }
@@ -289,7 +290,7 @@ impl<E: Env> AlarmSender<E> {
         let is_delivering = std::mem::replace(&mut outbox.is_delivering, true);
         drop(outbox);
         if dropped {
-            self.env.mark(Mark { name: "alarms.dropped", subject: "" });
+            self.env.mark(Mark { name: marks::ALARMS_DROPPED, subject: "" });
         }
         if !is_delivering {
             let alarms = self.clone();
@@ -305,7 +306,7 @@ impl<E: Env> AlarmSender<E> {
             match self.env.net().call(operator, message, CALL_TIMEOUT).await {
                 Ok(_) => self.lock().acknowledge(&alarm),
                 Err(_) => {
-                    self.env.mark(Mark { name: "alarms.unheard", subject: "" });
+                    self.env.mark(Mark { name: marks::ALARMS_UNHEARD, subject: "" });
                     self.env.clock().sleep(RETRY_AFTER).await;
                 }
             }
@@ -328,7 +329,7 @@ pub(crate) fn report_refused_retention<E: Env>(
     if configured >= kept {
         return;
     }
-    env.mark(Mark { name: "retention.refused", subject: "" });
+    env.mark(Mark { name: marks::RETENTION_REFUSED, subject: "" });
     let (configured_ms, effective_ms) = (configured.as_millis() as u64, kept.as_millis() as u64);
     alarms.raise(Alarm::RetentionRefused { target, configured_ms, effective_ms });
 }

@@ -12,6 +12,7 @@ use crate::arb::write_call::encode_write;
 use crate::config::{BootConfig, Cluster};
 use crate::export::read_copy;
 use crate::heartbeat::JobTracker;
+use crate::marks;
 use crate::record::{Record, SetDigest};
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
 use crate::union::union;
@@ -96,7 +97,7 @@ async fn compare<E: Env>(
             digests.entry(day.day).or_default().push((*disk, day.digest));
         }
     }
-    env.mark(Mark { name: "repair.compared", subject: "" });
+    env.mark(Mark { name: marks::REPAIR_COMPARED, subject: "" });
     for (day, copies) in digests {
         let first = copies[0].1;
         let agree = first.is_some() && copies.len() == disks.len() && copies.iter().all(|(_, d)| *d == first);
@@ -118,8 +119,8 @@ async fn compare<E: Env>(
 async fn release_quarantine<E: Env>(env: &E, disk: NodeId, project: u32, day: Day) {
     let order = ArbRequest::ReleaseQuarantine { project, day };
     let name = match call(env, disk, &order, Bytes::new(), CALL_TIMEOUT).await {
-        Ok(_) => "repair.aside-let-go",
-        Err(_) => "repair.aside-kept",
+        Ok(_) => marks::REPAIR_ASIDE_LET_GO,
+        Err(_) => marks::REPAIR_ASIDE_KEPT,
     };
     env.mark(Mark { name, subject: &format!("p{project}/{day}") });
 }
@@ -133,7 +134,7 @@ async fn reconcile<E: Env>(
     copies: &[(NodeId, Option<SetDigest>)],
 ) {
     let subject = format!("p{project}/{day}");
-    env.mark(Mark { name: "repair.copies-differ", subject: &subject });
+    env.mark(Mark { name: marks::REPAIR_COPIES_DIFFER, subject: &subject });
     let read = join_all(disks.iter().map(|disk| read_copy(env, *disk, project, day))).await;
     let read: Vec<Vec<Record>> = read.into_iter().flatten().collect();
     let enough = read.len() >= cluster.replication.read_disks;
@@ -142,7 +143,7 @@ async fn reconcile<E: Env>(
             // A corrupt copy is quarantined only after the others were read.
             let quarantine = ArbRequest::Quarantine { project, day };
             if call(env, *disk, &quarantine, Bytes::new(), CALL_TIMEOUT).await.is_err() {
-                env.mark(Mark { name: "repair.set-aside-failed", subject: &subject });
+                env.mark(Mark { name: marks::REPAIR_SET_ASIDE_FAILED, subject: &subject });
             }
         }
     }
@@ -156,6 +157,6 @@ async fn reconcile<E: Env>(
     };
     let writes = disks.iter().map(|disk| call(env, *disk, &write.call, write.body.clone(), CALL_TIMEOUT));
     let done = join_all(writes).await.iter().all(Result::is_ok);
-    let name = if done && enough { "repair.brought-together" } else { "repair.incomplete" };
+    let name = if done && enough { marks::REPAIR_BROUGHT_TOGETHER } else { marks::REPAIR_INCOMPLETE };
     env.mark(Mark { name, subject: &subject });
 }

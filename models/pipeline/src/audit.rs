@@ -12,6 +12,7 @@ use crate::config::{BootConfig, TeeStoreConfig};
 use crate::export::{content_digests, read_one_of};
 use crate::heartbeat::JobTracker;
 use crate::hold::{Hold, HoldManager};
+use crate::marks;
 use crate::record::SetDigest;
 use crate::recovery::tee_reader::{TeeReadError, TeeReader, events_of};
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
@@ -118,7 +119,7 @@ impl<E: Env> Auditor<E> {
     /// holds. The caches depend on each other, so all are cleared.
     fn reset_after_clock_step(&mut self, now: UnixMs, tee: &TeeStoreConfig) {
         if now + CLOCK_STEP_BACK < self.newest {
-            self.env.mark(Mark { name: "audit.memory-dropped", subject: "" });
+            self.env.mark(Mark { name: marks::AUDIT_MEMORY_DROPPED, subject: "" });
             self.reader = TeeReader::new(&self.env, tee);
             self.expected.clear();
             self.passed.clear();
@@ -134,12 +135,12 @@ impl<E: Env> Auditor<E> {
         self.holds.refresh(now).await;
         match self.refresh(project).await {
             Ok(unreadable) => {
-                self.env.mark(Mark { name: "audit.ran", subject: "" });
+                self.env.mark(Mark { name: marks::AUDIT_RAN, subject: "" });
                 self.report_unreadable(unreadable);
             }
             // The part of the tee that was read earlier is still compared.
             Err(why) => {
-                self.env.mark(Mark { name: "audit.failed", subject: &why });
+                self.env.mark(Mark { name: marks::AUDIT_FAILED, subject: &why });
                 self.alarms.raise(Alarm::AuditFailed { project, why });
                 is_complete = false;
             }
@@ -156,7 +157,7 @@ impl<E: Env> Auditor<E> {
                     self.update_hold(project, day, &difference).await;
                 }
                 Err(why) => {
-                    self.env.mark(Mark { name: "audit.failed", subject: &why });
+                    self.env.mark(Mark { name: marks::AUDIT_FAILED, subject: &why });
                     self.alarms.raise(Alarm::AuditFailed { project, why });
                     is_complete = false;
                 }
@@ -172,12 +173,12 @@ impl<E: Env> Auditor<E> {
             return;
         }
         let subject = format!("p{project}/{day}");
-        self.env.mark(Mark { name: "audit.mismatch", subject: &subject });
+        self.env.mark(Mark { name: marks::AUDIT_MISMATCH, subject: &subject });
         if keys > 0 {
             self.alarms.raise(Alarm::EventsMissing { project, day, keys });
         }
         if events > 0 {
-            self.env.mark(Mark { name: "audit.altered", subject: &subject });
+            self.env.mark(Mark { name: marks::AUDIT_ALTERED, subject: &subject });
             self.alarms.raise(Alarm::EventsAltered { project, day, events });
         }
     }
@@ -240,7 +241,7 @@ impl<E: Env> Auditor<E> {
         let mut current = BTreeSet::new();
         for TeeReadError { object, why } in unreadable {
             if !self.unreadable.contains(&object) {
-                self.env.mark(Mark { name: "audit.tee-unreadable", subject: &object });
+                self.env.mark(Mark { name: marks::AUDIT_TEE_UNREADABLE, subject: &object });
                 self.alarms.raise(Alarm::TeeObjectUnreadable { object: object.clone(), why });
             }
             current.insert(object);

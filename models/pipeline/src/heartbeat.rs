@@ -10,6 +10,7 @@
 use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::codec::{self, tag};
 use crate::config::BootConfig;
+use crate::marks;
 use latent_ports::{Clock, Env, Mark, Message, Net, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,7 +104,7 @@ pub async fn monitor<E: Env>(
             }
         }
         for alarm in monitor.overdue(env.clock().monotonic()) {
-            env.mark(Mark { name: "jobs.stopped", subject: "" });
+            env.mark(Mark { name: marks::JOBS_STOPPED, subject: "" });
             alarms.raise(alarm);
         }
     }

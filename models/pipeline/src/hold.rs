@@ -9,6 +9,7 @@
 //! Holds are bounded: a hold ends after [`MAX_HOLD`], and the tee store keeps at most [`MAX_HELD_BYTES`] past their
 //! retention; above that the oldest holds end first. A hold that ends without a release raises an alarm.
 
+use crate::marks;
 use crate::zone::Day;
 use bytes::Bytes;
 use latent_edge::tee::TeeName;
@@ -203,7 +204,7 @@ impl<E: Env> HoldManager<E> {
             }
         }
         if open.is_none() {
-            self.env.mark(Mark { name: "hold.placed", subject: &hold.key() });
+            self.env.mark(Mark { name: marks::HOLD_PLACED, subject: &hold.key() });
         }
         open.is_none()
     }
@@ -223,13 +224,13 @@ impl<E: Env> HoldManager<E> {
             }
             if everywhere {
                 self.open.remove(&hold);
-                self.env.mark(Mark { name: "hold.released", subject: &hold.key() });
+                self.env.mark(Mark { name: marks::HOLD_RELEASED, subject: &hold.key() });
             }
         }
     }
 
     fn failed(&self, error: &StoreError) {
-        self.env.mark(Mark { name: "hold.failed", subject: &error.to_string() });
+        self.env.mark(Mark { name: marks::HOLD_FAILED, subject: &error.to_string() });
     }
 }
 

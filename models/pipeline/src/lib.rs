@@ -19,6 +19,7 @@ pub mod export;
 pub mod heartbeat;
 pub mod hold;
 pub mod ingest;
+pub mod marks;
 pub mod median_clock;
 pub mod merge;
 pub mod objects;

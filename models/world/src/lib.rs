@@ -11,13 +11,14 @@
 //! - `check`: constraints of a scenario that span several fields, and its cost.
 //! - `plan`: every choice that the seed makes.
 //! - `scenario`: everything that a person writes.
-//! - `mutex`: access to shared state.
+//! - `mutex`: access to shared state. `marks`: marks of clients, operators and the hostile release.
 
 mod actors;
 mod check;
 mod cluster;
 mod glossary;
 mod judge;
+pub mod marks;
 mod mutex;
 mod observe;
 #[cfg(test)]
@@ -50,6 +51,7 @@ impl System for Latent {
     const SUBJECT: &'static str = "project";
     const ITEMS: &'static str = "events";
     const OUTSIDE: &'static [&'static str] = &["clients"];
+    const FORKS: &'static [&'static str] = &["drill"];
     const TOOL_SOURCES: &'static [&'static str] = &["models/world/", "models/oracle/"];
 
     type Config = WorldConfig;

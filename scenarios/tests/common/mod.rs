@@ -53,6 +53,15 @@ pub fn report_of(mut command: Command) -> (Value, Option<i32>) {
     (value, output.status.code())
 }
 
+/// Number of times that a run reached a mark. A misspelt mark is never reached, so the name must exist.
+pub fn marks(report: &Value, name: &str) -> u64 {
+    assert!(
+        latent_engine::explain::marks::<latent_world::Latent>().iter().any(|mark| mark == name),
+        "{name}"
+    );
+    report["marks"][name].as_u64().unwrap_or(0)
+}
+
 /// The folder of the scenario files.
 pub fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

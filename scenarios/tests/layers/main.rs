@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Top-level modules of the pipeline, bottom to top: each uses only modules of the lines above it.
 const PIPELINE: [&[&str]; 10] = [
     // Values and permissions.
-    &["zone", "codec", "access", "release"],
+    &["marks", "zone", "codec", "access", "release"],
     &["config", "record", "hold"],
     &["boot_config", "merge", "union", "wire"],
     // The event store.
@@ -29,7 +29,7 @@ const PIPELINE: [&[&str]; 10] = [
 
 /// Layers of `models/world`, bottom to top, by top-level module. A module uses only modules of layers below its own.
 const WORLD_LAYERS: [&[&str]; 9] = [
-    &["mutex"],
+    &["marks", "mutex"],
     &["scenario"],
     &["plan"],
     &["check"],

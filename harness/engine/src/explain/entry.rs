@@ -1,5 +1,7 @@
 //! An entry of the glossary.
 
+use latent_ports::MarkName;
+
 /// Category of a glossary entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GlossaryKind {
@@ -68,6 +70,12 @@ pub struct GlossaryEntry {
 }
 
 impl GlossaryEntry {
+    /// Creates the entry of a mark, whose meaning is declared with it.
+    #[must_use]
+    pub fn mark(mark: MarkName, [matters, causes, next]: [&str; 3]) -> GlossaryEntry {
+        GlossaryEntry::new(GlossaryKind::Mark, mark.name(), [mark.meaning(), matters, causes, next])
+    }
+
     /// Creates an entry from its four parts.
     #[must_use]
     pub fn new(

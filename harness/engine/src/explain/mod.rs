@@ -40,21 +40,41 @@ pub fn marks<S: System>() -> Vec<String> {
     names
 }
 
-/// Returns the problem of a mark that the system does not have; `None` if it has the mark, or lists none. Marks of a
-/// forked world have a prefix: `fork:log.opened`.
+/// Returns the problem of a required mark that the system does not have; `None` if it has the mark, or lists none. A
+/// mark of a forked world has the fork's name as a prefix: `fork:log.opened`.
 pub(crate) fn unknown_mark<S: System>(mark: &str) -> Option<Problem> {
+    let marks = marks::<S>();
+    let of_forks = S::FORKS.iter().flat_map(|fork| marks.iter().map(move |mark| format!("{fork}:{mark}")));
+    let known: Vec<String> = marks.iter().cloned().chain(of_forks).collect();
+    not_among::<S>(mark, &known)
+}
+
+/// Returns the problem of a mark that a fault waits for, as [`unknown_mark`] does. Faults are injected in the main world,
+/// which reaches no mark of a fork.
+pub(crate) fn unknown_trigger<S: System>(mark: &str) -> Option<Problem> {
     let known = marks::<S>();
-    let bare = mark.rsplit(':').next().unwrap_or(mark);
-    if known.is_empty() || known.iter().any(|one| one == bare) {
+    match mark.split_once(':') {
+        Some((fork, bare)) if S::FORKS.contains(&fork) && known.iter().any(|one| one == bare) => {
+            Some(Problem::new(
+                format!("a fault cannot wait for '{mark}', a mark of a fork"),
+                format!("faults are injected in the main world: wait for {bare}"),
+            ))
+        }
+        _ => not_among::<S>(mark, &known),
+    }
+}
+
+fn not_among<S: System>(mark: &str, known: &[String]) -> Option<Problem> {
+    if known.is_empty() || known.iter().any(|one| one == mark) {
         return None;
     }
-    let suggestion = match suggest(bare, known.iter().map(String::as_str)).first() {
+    let suggestion = match suggest(mark, known.iter().map(String::as_str)).first() {
         Some(nearest) => format!("did you mean {nearest}? "),
         None => String::new(),
     };
     Some(Problem::new(
         format!("unknown mark '{mark}'"),
-        format!("{suggestion}`{} marks` lists all {}", S::NAME, known.len()),
+        format!("{suggestion}`{} marks` lists all {}", S::NAME, marks::<S>().len()),
     ))
 }
 
@@ -146,6 +166,26 @@ mod tests {
         );
         find::<TestSystem>("").unwrap_err();
         find::<TestSystem>(":::").unwrap_err();
+    }
+
+    #[test]
+    fn a_mark_of_a_fork_can_be_required_and_not_waited_for() {
+        for known in ["toy.delivered", "fork:toy.rehearsed"] {
+            assert_eq!(unknown_mark::<TestSystem>(known), None, "{known}");
+        }
+        assert_eq!(unknown_trigger::<TestSystem>("toy.delivered"), None);
+        for (unknown, nearest) in [
+            ("toy.delivred", "toy.delivered"),
+            ("frok:toy.rehearsed", "fork:toy.rehearsed"),
+            ("toy", "toy.lost"),
+        ] {
+            let Problem { message, hint } = unknown_mark::<TestSystem>(unknown).unwrap();
+            assert_eq!(message, format!("unknown mark '{unknown}'"));
+            assert_eq!(hint, format!("did you mean {nearest}? `toy marks` lists all 3"));
+        }
+        let Problem { message, hint } = unknown_trigger::<TestSystem>("fork:toy.rehearsed").unwrap();
+        assert_eq!(message, "a fault cannot wait for 'fork:toy.rehearsed', a mark of a fork");
+        assert_eq!(hint, "faults are injected in the main world: wait for toy.rehearsed");
     }
 
     #[test]

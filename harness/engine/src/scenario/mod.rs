@@ -18,6 +18,7 @@ pub(crate) mod suggest;
 mod values;
 
 pub use diagnostic::ScenarioError;
+pub(crate) use diagnostic::SourceSpan;
 pub(crate) use faults::fault_at_unknown_node;
 pub use model::{Scenario, ScenarioProblem};
 pub use parse::parse;

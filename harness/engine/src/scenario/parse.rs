@@ -147,16 +147,17 @@ fn check_head<T>(scenario: &Scenario<T>) -> Vec<ScenarioProblem> {
 /// Returns marks that the system does not have: a run that requires one always fails, and a fault that waits for one is
 /// never triggered.
 fn unknown_marks<S: System>(scenario: &Scenario<S::Config>) -> Vec<ScenarioProblem> {
-    let required = scenario.required_marks.iter().enumerate();
-    let required = required.map(|(index, mark)| (format!("/required_marks/{index}"), mark));
-    let of_faults = scenario.faults.iter().enumerate().filter_map(|(index, fault)| match &fault.trigger {
-        Trigger::Mark { name, .. } => Some((format!("/faults/{index}/trigger/mark/name"), name)),
-        _ => None,
+    let required = scenario.required_marks.iter().enumerate().filter(|(_, mark)| !mark.is_empty());
+    let required = required.filter_map(|(index, mark)| {
+        let problem = explain::unknown_mark::<S>(mark)?;
+        Some(ScenarioProblem::of(format!("/required_marks/{index}"), problem))
     });
-    let named = required.chain(of_faults).filter(|(_, mark)| !mark.is_empty());
-    named
-        .filter_map(|(pointer, mark)| Some(ScenarioProblem::of(pointer, explain::unknown_mark::<S>(mark)?)))
-        .collect()
+    let waited_for = scenario.faults.iter().enumerate().filter_map(|(index, fault)| {
+        let Trigger::Mark { name, .. } = &fault.trigger else { return None };
+        let problem = explain::unknown_trigger::<S>(name)?;
+        Some(ScenarioProblem::of(format!("/faults/{index}/trigger/mark/name"), problem))
+    });
+    required.chain(waited_for).collect()
 }
 
 /// Range of start times, 1990 to 2098, in milliseconds since 1970: outside it, a run would test calendars and the width

@@ -19,7 +19,7 @@ const GOOD: &str = r#"{
   "faults": [
     { "trigger": { "at": "2016-02-22T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_ms": 10 } } }
   ],
-  "required_marks": ["compaction.second-run"]
+  "required_marks": ["toy.delivered"]
 }
 "#;
 
@@ -96,7 +96,7 @@ fn an_impossible_date() {
 fn an_impossible_date_in_a_fault() {
     insta::assert_snapshot!(with("2016-02-22T17:21:00-08:00", "2015-02-29T17:21:00-08:00"), @r#"
     late.json:13:25: invalid date and time '2015-02-29T17:21:00-08:00': parameter 'day' for `2015-02` is invalid, must be in range `1..=28`
-       13 |     { "trigger": { "at": "2015-02-29T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_
+       13 |     { "trigger": { "at": "2015-02-29T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for
           |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
       write it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z
     "#);
@@ -106,7 +106,7 @@ fn an_impossible_date_in_a_fault() {
 fn a_fault_outside_the_run() {
     insta::assert_snapshot!(with("2016-02-22T17:21:00-08:00", "2016-03-22T17:21:00-08:00"), @r#"
     late.json:13:25: a fault at 2016-03-23T01:21:00Z, which is outside the run
-       13 |     { "trigger": { "at": "2016-03-22T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_
+       13 |     { "trigger": { "at": "2016-03-22T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for
           |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
       the run lasts from 2016-02-21T00:00:00Z to 2016-02-26T00:00:00Z
     "#);
@@ -141,6 +141,46 @@ fn an_unknown_expectation() {
         6 |   "expect": "recoverd",
           |             ^^^^^^^^^^
       did you mean `recovered`? known here: clean, recovered, recoverable-but-missing, unrecoverable-by-design, unrecoverable-loss, violated, hung, nondeterministic
+    "#);
+}
+
+#[test]
+fn an_unknown_mark() {
+    insta::assert_snapshot!(with("[\"toy.delivered\"]", "[\"toy.delivered\", \"toy.delivred\"]"), @r#"
+    late.json:15:39: unknown mark 'toy.delivred'
+       15 |   "required_marks": ["toy.delivered", "toy.delivred"]
+          |                                       ^^^^^^^^^^^^^^
+      did you mean toy.delivered? `toy marks` lists all 3
+    "#);
+    insta::assert_snapshot!(with("[\"toy.delivered\"]", "[\"frok:toy.delivered\"]"), @r#"
+    late.json:15:22: unknown mark 'frok:toy.delivered'
+       15 |   "required_marks": ["frok:toy.delivered"]
+          |                      ^^^^^^^^^^^^^^^^^^^^
+      did you mean fork:toy.delivered? `toy marks` lists all 3
+    "#);
+}
+
+#[test]
+fn a_fault_that_waits_for_an_unknown_mark() {
+    let at = "\"at\": \"2016-02-22T17:21:00-08:00\"";
+    let mark = |name: &str| with(at, &format!("\"mark\": {{ \"name\": \"{name}\", \"n\": 1 }}"));
+    insta::assert_snapshot!(mark("toy.delivred"), @r#"
+    late.json:13:37: unknown mark 'toy.delivred'
+       13 | { "trigger": { "mark": { "name": "toy.delivred", "n": 1 } }, "action": { "pause": { "node": "a",
+          |                                 ^^^^^^^^^^^^^^
+      did you mean toy.delivered? `toy marks` lists all 3
+    "#);
+    insta::assert_snapshot!(mark("fork:toy.rehearsed"), @r#"
+    late.json:13:37: a fault cannot wait for 'fork:toy.rehearsed', a mark of a fork
+       13 | { "trigger": { "mark": { "name": "fork:toy.rehearsed", "n": 1 } }, "action": { "pause": { "node"
+          |                                 ^^^^^^^^^^^^^^^^^^^^
+      faults are injected in the main world: wait for toy.rehearsed
+    "#);
+    insta::assert_snapshot!(mark(""), @r#"
+    late.json:13:37: unknown mark ''
+       13 | { "trigger": { "mark": { "name": "", "n": 1 } }, "action": { "pause": { "node": "a", "for_ms": 1
+          |                                 ^^
+      `toy marks` lists all 3
     "#);
 }
 
@@ -215,7 +255,7 @@ fn invalid_json() {
         message(""),
         message("name: late-data\n"),
         message("[1, 2]"),
-        message(&GOOD.replace("\"compaction.second-run\"]", "\"compaction.second-run\",]")),
+        message(&GOOD.replace("\"toy.delivered\"]", "\"toy.delivered\",]")),
         message(&GOOD.replace("\"disks\"", "// eight\n  \"disks\"")),
         message(&GOOD.replace("\"5d\",\n", "\"5d\"\n")),
         message(&GOOD[..GOOD.len() - 4]),
@@ -237,9 +277,9 @@ fn invalid_json() {
           | ^^^^^^
       a scenario is one JSON object: { "name": …, "start": …, "run_for": … }
 
-    x.json:15:46: not JSON: trailing comma
-       15 |   "required_marks": ["compaction.second-run",]
-          |                                              ^
+    x.json:15:38: not JSON: trailing comma
+       15 |   "required_marks": ["toy.delivered",]
+          |                                      ^
       remove the comma before it
 
     x.json:7:3: not JSON: key must be a string
@@ -252,9 +292,9 @@ fn invalid_json() {
           |   ^
       a comma or a colon may be missing before it
 
-    x.json:15:44: not JSON: EOF while parsing a list
-       15 |   "required_marks": ["compaction.second-run"
-          |                                            ^
+    x.json:15:36: not JSON: EOF while parsing a list
+       15 |   "required_marks": ["toy.delivered"
+          |                                    ^
       a bracket, a brace or a quote was never closed
 
     x.json:5:14: not JSON: expected value

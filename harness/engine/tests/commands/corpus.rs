@@ -160,18 +160,18 @@ fn a_vacuous_case_does_not_pass_and_can_be_pruned() {
         "corpus/never-reaches.json",
         &scratch.read("corpus/strikes.json").replace(
             "\"expect\": \"clean\"",
-            "\"required_marks\": [\"wal.recovered\", \"wal.never\"],\n    \"expect\": \"clean\"",
+            "\"required_marks\": [\"wal.recovered\", \"wal.complete\"],\n    \"expect\": \"clean\"",
         ),
     );
     insta::assert_snapshot!(scratch.wal(&["corpus", "run"]).ends(103).screen(), @"
-    corpus/never-reaches.json: vacuous: wal.never not reached
+    corpus/never-reaches.json: vacuous: wal.complete not reached
       reproduce   wal repro corpus/never-reaches.json
     corpus/never-strikes.json: vacuous: 1 fault not triggered
       reproduce   wal repro corpus/never-strikes.json
     corpus: 1 of 3 passed, in …
     ");
     insta::assert_snapshot!(scratch.wal(&["corpus", "prune", "--delete"]).ends(0).screen(), @"
-    corpus/never-reaches.json: wal.never not reached
+    corpus/never-reaches.json: wal.complete not reached
     corpus/never-strikes.json: 1 fault not triggered
     2 cases removed
     ");

@@ -131,9 +131,9 @@ async fn clerk(env: SimEnv, misbehaviour: Misbehaviour) {
         | Misbehaviour::PrintingPanics => {}
     }
     write(&env, "last").await;
-    env.mark(Mark { name: "odd.done", subject: "" });
+    env.mark(Mark { name: marks::ODD_DONE, subject: "" });
     if misbehaviour != Misbehaviour::Nothing {
-        env.mark(Mark { name: "odd.survived", subject: "" });
+        env.mark(Mark { name: marks::ODD_SURVIVED, subject: "" });
     }
 }
 
@@ -172,4 +172,13 @@ fn wait(ms: u64) {
 /// The program.
 pub fn main() -> ExitCode {
     latent_engine::main::<Misbehaving>(&[], "odd 1")
+}
+
+mod marks {
+    latent_ports::marks! {
+        /// The clerk has written its files.
+        ODD_DONE = "odd.done";
+        /// The clerk has written its files although it misbehaved.
+        ODD_SURVIVED = "odd.survived";
+    }
 }

@@ -191,10 +191,10 @@ fn annotations_are_commands_of_github_actions_and_the_summary_its_file() {
     let ran = on_actions(
         &scratch,
         "wal",
-        &["sweep", "correct", "--seeds", "1..9", "--annotate", "--require", "wal.never"],
+        &["sweep", "correct", "--seeds", "1..9", "--annotate", "--require", "wal.complete"],
     )
     .ends(103);
-    insta::assert_snapshot!(commands(&ran), @"::error title=required mark::required mark wal.never was not reached");
+    insta::assert_snapshot!(commands(&ran), @"::error title=required mark::required mark wal.complete was not reached");
     let ran = on_actions(&scratch, "wal", &["sweep", "correct", "--for", "0s", "--annotate"]).ends(4);
     insta::assert_snapshot!(commands(&ran), @"::error title=sweep::correct: 0 cases ran");
 }

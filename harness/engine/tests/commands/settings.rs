@@ -8,6 +8,7 @@ pub const TESTS: &[Test] = tests![
     flags_count_over_the_environment_over_the_profile_over_the_default,
     seeds_drawn_from_a_text_obey_the_same_order,
     an_error_in_a_profile_has_its_position,
+    an_unknown_mark_is_refused_before_the_sweep,
 ];
 
 const PROFILES: &str = "\
@@ -120,4 +121,24 @@ fn an_error_in_a_profile_has_its_position() {
     ");
     let unknown = scratch.wal(&["sweep", "correct"]);
     assert_eq!(unknown.code, Some(0), "an unused profile file has no effect: {}", unknown.err);
+}
+
+fn an_unknown_mark_is_refused_before_the_sweep() {
+    let scratch = Scratch::new("settings-marks");
+    let printed = scratch.wal(&["sweep", "correct", "--require", "wal.recoverd"]).ends(2).stderr_text();
+    insta::assert_snapshot!(printed, @"
+    error: --require: unknown mark 'wal.recoverd'
+      did you mean wal.recovered? `wal marks` lists all 2
+    ");
+    let marks = "jobs = 3\nrequired-marks = [\"wal.recovered\", \"wal.recoverd\"]";
+    scratch.write("latent.toml", &PROFILES.replace("jobs = 3", marks));
+    let printed = scratch.wal(&["sweep"]).ends(2).stderr_text();
+    insta::assert_snapshot!(printed.replace(scratch.path("").to_str().expect("it is UTF-8"), ""), @r#"
+    error: latent.toml:6:36: unknown mark 'wal.recoverd'
+        6 | required-marks = ["wal.recovered", "wal.recoverd"]
+          |                                    ^^^^^^^^^^^^^^
+      did you mean wal.recovered? `wal marks` lists all 2
+    "#);
+    let other = scratch.wal(&["sweep", "--profile", "nightly"]);
+    assert!(matches!(other.code, Some(0 | 100)), "a profile that is not used: {}", other.err);
 }

@@ -10,6 +10,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub mod marks {
+    latent_ports::marks! {
+        /// The script is ready for its faults.
+        READY = "ready";
+    }
+}
+
 /// Outcome of a run.
 pub struct ScriptOutcome<T> {
     /// Return value of the script.
@@ -24,7 +31,7 @@ pub struct ScriptOutcome<T> {
 
 /// Reaches the mark that triggers the faults.
 pub fn ready(env: &SimEnv) {
-    env.mark(Mark { name: "ready", subject: "" });
+    env.mark(Mark { name: marks::READY, subject: "" });
 }
 
 /// Runs `script` under faults that trigger when it is ready, and ends in a crash with the policy `keeps`.
@@ -43,7 +50,7 @@ where
     let faults = faults.to_vec();
     let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
         for action in faults {
-            let trigger = Trigger::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
+            let trigger = Trigger::Mark { name: marks::READY.into(), n: 1, node: None, after_ms: 0 };
             world.arm(Fault { trigger, action });
         }
         let node = world.add_node(NodeSpec::named("node"), move |env| {

@@ -8,6 +8,7 @@
 
 use super::merge::TeeMerge;
 use super::record::{TeeName, TeeRecord};
+use crate::marks;
 use crate::sequence::DIR as GAP_LOG_DIR;
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode};
@@ -111,13 +112,13 @@ impl<E: Env> GapStore<E> {
             }
         }
         if dropped > 0 {
-            self.env.mark(Mark { name: "edge.tee-gap-dropped", subject: &format!("{name}: {dropped}") });
+            self.env.mark(Mark { name: marks::EDGE_TEE_GAP_DROPPED, subject: &format!("{name}: {dropped}") });
         }
         if frames.is_empty() {
             return Ok(false);
         }
         if let Err(error) = self.append(name, frames).await {
-            self.env.mark(Mark { name: "edge.tee-gap-in-memory", subject: &error.to_string() });
+            self.env.mark(Mark { name: marks::EDGE_TEE_GAP_IN_MEMORY, subject: &error.to_string() });
         }
         Ok(true)
     }

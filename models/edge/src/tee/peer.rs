@@ -2,6 +2,7 @@
 
 use super::record::TeeName;
 use crate::config::EdgeLimits;
+use crate::marks;
 use crate::tee::calls::{TeeCopy, TeeCopyResponse, TeeFetch, TeeFetchResponse, TeeUploaded};
 use bytes::{Bytes, BytesMut};
 use latent_ports::{Clock, DiskError, Env, File, Mark, Message, Net, NetError, NodeId};
@@ -113,7 +114,7 @@ impl<E: Env> Peer<E> {
                 TeeCopyResponse::Durable if end == offset + bytes.len() as u64 => return Ok(()),
                 TeeCopyResponse::Durable => end,
                 TeeCopyResponse::Behind { have_bytes } => {
-                    self.env.mark(Mark { name: "tee.copy-behind", subject: "" });
+                    self.env.mark(Mark { name: marks::TEE_COPY_BEHIND, subject: "" });
                     have_bytes
                 }
                 TeeCopyResponse::Closed => return Err(PeerError::Closed(self.node.0)),

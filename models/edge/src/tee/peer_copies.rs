@@ -7,6 +7,7 @@
 
 use super::record::TeeName;
 use super::{PEER_DIR, merge};
+use crate::marks;
 use crate::tee::calls::{TeeCopy, TeeCopyResponse};
 use bytes::Bytes;
 use latent_ports::{Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode};
@@ -54,7 +55,7 @@ impl<E: Env> PeerCopies<E> {
                 (answer, !known)
             }
             Err(error) => {
-                self.env.mark(Mark { name: "tee.copy-failed", subject: &error.to_string() });
+                self.env.mark(Mark { name: marks::TEE_COPY_FAILED, subject: &error.to_string() });
                 (TeeCopyResponse::Failed, !known)
             }
         }
@@ -74,7 +75,7 @@ impl<E: Env> PeerCopies<E> {
         if overlap > 0 {
             let existing = read_exactly(&copy.file, &path(chunk.name), chunk.offset, overlap).await?;
             if existing != bytes.slice(..overlap as usize) {
-                self.env.mark(Mark { name: "tee.copy-differs", subject: &chunk.name.to_string() });
+                self.env.mark(Mark { name: marks::TEE_COPY_DIFFERS, subject: &chunk.name.to_string() });
                 return Ok((copy, TeeCopyResponse::Closed));
             }
         }
@@ -112,7 +113,7 @@ impl<E: Env> PeerCopies<E> {
         let doubtful = read_file(disk, &path).await?.unwrap_or_default();
         let keep = merge::valid_prefix(name, &doubtful);
         let durable_bytes = keep.len() as u64;
-        self.env.mark(Mark { name: "tee.copy-rewritten", subject: &name.to_string() });
+        self.env.mark(Mark { name: marks::TEE_COPY_REWRITTEN, subject: &name.to_string() });
         let file = replace_file(disk, &path, keep, Leftover::Remove, NameSync::Now).await?;
         Ok(OpenCopy { file, durable_bytes })
     }

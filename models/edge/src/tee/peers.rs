@@ -8,6 +8,7 @@
 use super::peer::{Peer, PeerError};
 use super::record::TeeName;
 use crate::config::EdgeLimits;
+use crate::marks;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use latent_ports::{Env, File, Mark, NodeId};
@@ -62,7 +63,7 @@ impl<E: Env> Peers<E> {
             match self.all[at].replicate(name, file, offset, bytes).await {
                 Ok(()) => {
                     if turn > 0 {
-                        self.env.mark(Mark { name: "edge.peer-changed", subject: "" });
+                        self.env.mark(Mark { name: marks::EDGE_PEER_CHANGED, subject: "" });
                         self.current.store(at, Ordering::Relaxed);
                     }
                     return Ok(());

@@ -19,7 +19,8 @@ use super::upload_queue::{FileSource, PendingUpload, UploadQueue};
 use super::writer::TeeHandle;
 use super::{OWN_DIR, PEER_DIR};
 use crate::config::TeeConfig;
-use latent_ports::{Clock, Disk, DiskError, Env, Mark, UnixMs, race_timeout};
+use crate::marks;
+use latent_ports::{Clock, Disk, DiskError, Env, Mark, MarkName, UnixMs, race_timeout};
 use latent_storekit::files::{file_len, read_file, remove_if_exists};
 use latent_storekit::object_store::{ObjectStore, StoreError};
 use std::sync::Arc;
@@ -137,7 +138,7 @@ impl<E: Env> Uploader<E> {
             Ok(()) => self.remove_local(source, name).await,
             Err(error) if age > self.config.give_up_after => {
                 let subject = format!("{name}: {error}");
-                self.env.mark(Mark { name: "tee.dropped", subject: &subject });
+                self.env.mark(Mark { name: marks::TEE_DROPPED, subject: &subject });
                 match source {
                     FileSource::Gap => self.gaps.discard(name).await.map_err(UploadError::from),
                     _ => self.remove_local(source, name).await,
@@ -149,7 +150,7 @@ impl<E: Env> Uploader<E> {
             Ok(()) => self.done(key),
             Err(error) => {
                 let subject = format!("{name}: {error}");
-                self.env.mark(Mark { name: "tee.upload-failed", subject: &subject });
+                self.env.mark(Mark { name: marks::TEE_UPLOAD_FAILED, subject: &subject });
                 let not_before = self.env.clock().monotonic() + self.config.retry_after;
                 self.uploads.update(source, name, |file| file.not_before = not_before);
             }
@@ -184,7 +185,7 @@ impl<E: Env> Uploader<E> {
                 Err(error) => failed.push(format!("{name}: {error}")),
             }
         }
-        self.env.mark(Mark { name: "tee.flushed", subject: "" });
+        self.env.mark(Mark { name: marks::TEE_FLUSHED, subject: "" });
         if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }
 
@@ -200,9 +201,9 @@ impl<E: Env> Uploader<E> {
             incomplete => self.merge_peers(name, &mut merge, incomplete).await,
         };
         let mark = match source {
-            FileSource::Peer if self.uploads.is_owner_uploaded(source, name) => "tee.copy-uploaded",
-            FileSource::Peer => "tee.taken-over",
-            _ => "tee.uploaded",
+            FileSource::Peer if self.uploads.is_owner_uploaded(source, name) => marks::TEE_COPY_UPLOADED,
+            FileSource::Peer => marks::TEE_TAKEN_OVER,
+            _ => marks::TEE_UPLOADED,
         };
         self.put(name, merge, mark).await?;
         complete
@@ -212,18 +213,18 @@ impl<E: Env> Uploader<E> {
     async fn upload_gap(&self, name: TeeName, mut merge: TeeMerge) -> Result<(), UploadError> {
         self.gaps.merge_into(name, &mut merge).await?;
         let sequences: Vec<u64> = merge.sequences().collect();
-        if let Err(error) = self.put(name, merge, "tee.gap-uploaded").await {
-            self.env.mark(Mark { name: "edge.tee-gap-open", subject: &name.to_string() });
+        if let Err(error) = self.put(name, merge, marks::TEE_GAP_UPLOADED).await {
+            self.env.mark(Mark { name: marks::EDGE_TEE_GAP_OPEN, subject: &name.to_string() });
             return Err(error.into());
         }
         self.gaps.close(name, &sequences).await?;
-        self.env.mark(Mark { name: "edge.tee-gap-closed", subject: &name.to_string() });
+        self.env.mark(Mark { name: marks::EDGE_TEE_GAP_CLOSED, subject: &name.to_string() });
         Ok(())
     }
 
     /// Merges the edge's earlier object into `merge`, writes the result to the edge's object and reads it back. `mark`
     /// is set when the object is new.
-    async fn put(&self, name: TeeName, mut merge: TeeMerge, mark: &'static str) -> Result<(), StoreError> {
+    async fn put(&self, name: TeeName, mut merge: TeeMerge, mark: MarkName) -> Result<(), StoreError> {
         let key = TeeObject { file: name, writer: ObjectWriter::Edge(self.edge) }.key();
         let stored = match self.store.get(&key).await {
             Ok(object) => Some(object),
@@ -236,7 +237,7 @@ impl<E: Env> Uploader<E> {
         let file = merge.file();
         if merge.records() > 0 && stored.as_ref() != Some(&file) {
             self.store.put_verified(&key, file).await?;
-            let mark = stored.map_or(mark, |_| "tee.object-completed");
+            let mark = stored.map_or(mark, |_| marks::TEE_OBJECT_COMPLETED);
             self.env.mark(Mark { name: mark, subject: &key });
         }
         Ok(())
@@ -267,7 +268,7 @@ impl<E: Env> Uploader<E> {
     ) -> Result<(), UploadError> {
         let is_damaged = local.integrity == CopyIntegrity::Damaged;
         if is_damaged {
-            self.env.mark(Mark { name: "tee.damaged", subject: &name.to_string() });
+            self.env.mark(Mark { name: marks::TEE_DAMAGED, subject: &name.to_string() });
         }
         let before = merge.records();
         let fetched = self.peers.fetch(name).await;
@@ -279,7 +280,7 @@ impl<E: Env> Uploader<E> {
             why = self.merge_objects(name, merge).await.err().map(|error| error.to_string()).or(why);
         }
         if merge.records() > before {
-            self.env.mark(Mark { name: "tee.repaired", subject: &name.to_string() });
+            self.env.mark(Mark { name: marks::TEE_REPAIRED, subject: &name.to_string() });
         }
         // Wrong bytes do not become right by waiting: once all other edges have responded, waiting does not help.
         let unread = (!local.was_read).then(|| "no other edge and no object holds all of it".to_owned());
@@ -305,7 +306,7 @@ impl<E: Env> Uploader<E> {
                 self.env.disk().sync_dir(OWN_DIR).await?;
                 if !self.peers.notify_uploaded(name).await {
                     // A peer that holds a copy uploads it two hours after the hour.
-                    self.env.mark(Mark { name: "tee.peer-not-told", subject: "" });
+                    self.env.mark(Mark { name: marks::TEE_PEER_NOT_TOLD, subject: "" });
                 }
             }
             FileSource::Peer => self.copies.remove(name).await?,

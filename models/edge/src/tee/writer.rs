@@ -15,6 +15,7 @@ use super::peers::Peers;
 use super::record::{HOUR_MS, TeeError, TeeName, TeeRecord};
 use super::upload_queue::UploadQueue;
 use crate::config::{EdgeConfig, OnTeeFailure, TeeConfig};
+use crate::marks;
 use crate::sequence::{SequenceAllocator, boot_of};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join;
@@ -185,7 +186,7 @@ impl<E: Env> TeeWriter<E> {
         if let Err(why) = &written
             && let Err(error) = self.record_gap(&batch, why).await
         {
-            self.env.mark(Mark { name: "edge.tee-gap-unrecorded", subject: &error.to_string() });
+            self.env.mark(Mark { name: marks::EDGE_TEE_GAP_UNRECORDED, subject: &error.to_string() });
             written = Err(TeeWriteError::GapNotRecorded(why.to_string()));
         }
         for EncodedWrite { pending: PendingWrite { record, reply }, frame } in batch {
@@ -226,7 +227,7 @@ impl<E: Env> TeeWriter<E> {
     ) -> Result<OpenTeeFile<<E::Disk as Disk>::File>, DiskError> {
         if self.last_hour.is_some_and(|last| last >= hour) {
             self.sequences.next_boot(&self.env).await?;
-            self.env.mark(Mark { name: "edge.tee-renumbered", subject: "" });
+            self.env.mark(Mark { name: marks::EDGE_TEE_RENUMBERED, subject: "" });
         }
         // Set before the file exists: if creation fails half-way, the name is not reused.
         self.last_hour = Some(hour);

@@ -3,6 +3,7 @@
 use super::{SECOND, check_sequences_are_unique, with_fixture};
 use crate::fixture::{EDGES, EdgeFixture, HOUR, INGEST, MINUTE, STORE, has};
 use bytes::Bytes;
+use latent_edge::marks;
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_ports::NodeId;
 use latent_sim::NodeSpec;
@@ -71,7 +72,7 @@ fn a_copy_that_starts_on_another_edge_is_filled_from_the_owners_file() {
         assert_eq!(fixture.forwarded.lock().unwrap().len(), forwarded + 1);
         let held = fixture.held(THIRD);
         assert!(["one", "two", "three"].iter().all(|body| has(&held, &Bytes::from(*body))), "{held:?}");
-        assert_eq!(fixture.world.marks()["edge.peer-changed"], 1);
+        assert_eq!(fixture.world.marks()[marks::EDGE_PEER_CHANGED.name()], 1);
         // The owner dies too; the third edge has the whole file.
         fixture.world.kill(EDGES[0]);
         fixture.world.sleep(3 * HOUR + MINUTE).await;

@@ -4,6 +4,7 @@ use super::{SECOND, unchanged, with_fixture};
 use crate::fixture::{EDGE_NAMES, EDGES, EdgeFixture, HOUR, IMPOSTOR, MINUTE, has};
 use bytes::Bytes;
 use latent_edge::EdgeConfig;
+use latent_edge::marks;
 use latent_edge::tee::calls::{TeeCopy, TeeCopyResponse};
 use latent_edge::tee::{ObjectWriter, TeeName, TeeRecord};
 use latent_sim::{CutLink, DiskError, DiskImage, Fault, FaultAction, OpKind, Trigger};
@@ -16,7 +17,7 @@ fn the_peer_uploads_files_that_a_dead_owner_has_not() {
         fixture.world.kill(EDGES[0]);
         fixture.world.sleep(3 * HOUR + MINUTE).await;
         assert!(has(&fixture.stored(), &"orphan".into()));
-        assert_eq!(fixture.world.marks()["tee.taken-over"], 1);
+        assert_eq!(fixture.world.marks()[marks::TEE_TAKEN_OVER.name()], 1);
         fixture.world.restart(EDGES[0]);
         fixture.world.sleep(HOUR).await;
         assert_eq!(fixture.stored().len(), 1);
@@ -33,7 +34,7 @@ fn each_edge_uploads_its_copy_before_any_copy_is_removed() {
         let by: Vec<ObjectWriter> =
             fixture.stored_by_object().into_keys().map(|object| object.writer).collect();
         assert_eq!(by, [ObjectWriter::Edge(1), ObjectWriter::Edge(2)]);
-        assert_eq!(fixture.world.marks()["tee.copy-uploaded"], 1);
+        assert_eq!(fixture.world.marks()[marks::TEE_COPY_UPLOADED.name()], 1);
         assert!(EDGES.iter().all(|edge| fixture.tee_files(*edge).is_empty()), "something stays on an edge");
     });
 }
@@ -53,7 +54,7 @@ fn a_file_with_a_failed_read_is_kept_when_no_other_edge_has_it() {
             action: FaultAction::DiskError(error),
         });
         fixture.world.sleep(HOUR + 30 * MINUTE).await;
-        assert_eq!(fixture.world.marks()["tee.damaged"], 1, "the read failed");
+        assert_eq!(fixture.world.marks()[marks::TEE_DAMAGED.name()], 1, "the read failed");
         assert_eq!(fixture.objects_with(&"only here".into()), 1);
         assert!(fixture.tee_files(EDGES[0]).is_empty(), "it was uploaded at the next try");
     });
@@ -157,7 +158,7 @@ fn chunks_may_arrive_twice_late_or_after_a_restart_but_must_not_differ() {
         fixture.world.sleep(SECOND).await;
         assert_eq!(fixture.copy(copy(0), other).await, TeeCopyResponse::Closed);
         assert_eq!(fixture.copy(copy(24 + 2 * len), record(3)).await, TeeCopyResponse::Durable);
-        assert_eq!(fixture.world.marks()["tee.copy-rewritten"], 1);
+        assert_eq!(fixture.world.marks()[marks::TEE_COPY_REWRITTEN.name()], 1);
         let whole = [first.as_ref(), &record(2), &record(3)].concat();
         assert_eq!(fixture.world.durable_image(EDGES[1]).read(&format!("tee-peer/{name}")).unwrap(), whole);
     });
@@ -193,7 +194,7 @@ fn damage_to_one_copy_is_repaired_from_the_other() {
             fixture.world.sleep(2 * HOUR).await;
             assert_eq!(fixture.stored().len(), 3, "{what}");
             let marks = fixture.world.marks();
-            assert_eq!(marks.get("tee.repaired"), repaired, "{what}: {marks:?}");
+            assert_eq!(marks.get(marks::TEE_REPAIRED.name()), repaired, "{what}: {marks:?}");
         });
     }
 }

@@ -4,6 +4,7 @@ use super::{SECOND, unchanged, with_fixture};
 use crate::fixture::{EDGES, EdgeFixture, HOUR, IMPOSTOR, has};
 use bytes::Bytes;
 use latent_edge::EdgeConfig;
+use latent_edge::marks;
 use latent_edge::tee::TeeName;
 use latent_edge::tee::calls::{TeeCopy, TeeFetch, TeeUploaded};
 use latent_ports::{Message, NodeId};
@@ -37,7 +38,7 @@ fn a_node_that_is_not_a_peer_cannot_change_read_or_drop_a_copy() {
         fixture.world.sleep(10 * SECOND).await;
         let path = format!("tee-peer/{name}");
         assert_eq!(fixture.world.disk_image(EDGES[1]).read(&path).unwrap(), before.read(&path).unwrap());
-        assert_eq!(fixture.world.marks()["edge.stranger-refused"], 3);
+        assert_eq!(fixture.world.marks()[marks::EDGE_STRANGER_REFUSED.name()], 3);
         // The real peer is still accepted, and the file is continued.
         assert_eq!(fixture.post(EDGES[0], "kept too").await, 200);
         fixture.world.sleep(3 * HOUR).await;
@@ -51,12 +52,12 @@ fn only_recovery_nodes_may_flush() {
     let no_node = |config| EdgeConfig { flush_allowed: Some(vec![]), ..config };
     with_fixture(31, no_node, async |fixture: EdgeFixture| {
         assert_eq!(fixture.call_as_impostor(flush()).await, "");
-        assert!(!fixture.world.marks().contains_key("tee.flushed"));
+        assert!(!fixture.world.marks().contains_key(marks::TEE_FLUSHED.name()));
     });
     let this_one = |config| EdgeConfig { flush_allowed: Some(vec![NodeId(6), IMPOSTOR]), ..config };
     with_fixture(32, this_one, async |fixture: EdgeFixture| {
         let answer = fixture.call_as_impostor(flush()).await;
         assert_eq!(decode_head::<Result<(), String>>(tag::TEE_FLUSH, &answer), Ok(Ok(())));
-        assert_eq!(fixture.world.marks()["tee.flushed"], 1);
+        assert_eq!(fixture.world.marks()[marks::TEE_FLUSHED.name()], 1);
     });
 }

@@ -3,6 +3,7 @@
 use super::{MS, SECOND, check_sequences_are_unique, unchanged, with_fixture};
 use crate::fixture::{EDGE_NAMES, EDGES, EdgeFixture, HOUR, INGEST, MINUTE, STORE, bodies, has};
 use bytes::Bytes;
+use latent_edge::marks;
 use latent_edge::tee::{ObjectWriter, TeeName, TeeObject};
 use latent_edge::{EdgeConfig, OnTeeFailure};
 use latent_sim::{ClockStep, DiskError, DiskFull, DiskImage, Fault, FaultAction, OpKind, Trigger};
@@ -105,7 +106,7 @@ fn gaps_are_accepted_and_recorded_when_configured() {
         assert_eq!(fixture.post(EDGES[0], "three").await, 200);
         let copied = fixture.held(EDGES[1]);
         assert!(has(&copied, &"two".into()), "the copy did not catch up");
-        assert_eq!(fixture.world.marks()["edge.tee-gap"], 1);
+        assert_eq!(fixture.world.marks()[marks::EDGE_TEE_GAP.name()], 1);
     });
 }
 
@@ -142,7 +143,7 @@ fn a_gap_closes_with_its_requests_sequence_number_once_the_store_accepts_it() {
         assert!(fixture.world.disk_image(EDGES[0]).list("tee-gaps").next().is_none(), "kept for nothing");
         fixture.world.sleep(4 * HOUR).await;
         check_sequences_are_unique(&fixture);
-        assert_eq!(fixture.world.marks()["edge.tee-gap-closed"], 1);
+        assert_eq!(fixture.world.marks()[marks::EDGE_TEE_GAP_CLOSED.name()], 1);
     });
 }
 
@@ -154,7 +155,7 @@ fn a_gap_waits_for_the_store_and_survives_a_restart() {
         assert_eq!(fixture.post(EDGES[0], "let through").await, 200);
         fixture.world.sleep(MINUTE).await;
         assert_eq!(gap_lines(&fixture).len(), 1);
-        assert!(fixture.world.marks()["edge.tee-gap-open"] >= 1, "what is open is reported");
+        assert!(fixture.world.marks()[marks::EDGE_TEE_GAP_OPEN.name()] >= 1, "what is open is reported");
         fixture.world.kill(EDGES[0]);
         fixture.world.restart(EDGES[0]);
         fixture.world.sleep(3 * HOUR).await;
@@ -178,8 +179,8 @@ fn a_gap_that_cannot_be_recorded_is_not_accepted() {
         fixture.world.arm(Fault { trigger: Trigger::AtMs(fixture.world.now().0), action });
         assert_eq!(fixture.post(EDGES[0], "two").await, 503);
         assert_eq!(fixture.post(EDGES[0], "three").await, 200);
-        assert_eq!(fixture.world.marks()["edge.tee-gap-unrecorded"], 1);
-        assert_eq!(fixture.world.marks()["edge.tee-gap"], 1);
+        assert_eq!(fixture.world.marks()[marks::EDGE_TEE_GAP_UNRECORDED.name()], 1);
+        assert_eq!(fixture.world.marks()[marks::EDGE_TEE_GAP.name()], 1);
     });
 }
 
@@ -190,7 +191,7 @@ fn a_failed_forward_is_retried_once_on_another_ingest_node() {
         for name in ["a", "b", "c", "d"] {
             assert_eq!(fixture.post(EDGES[0], name).await, 200);
         }
-        assert!(fixture.world.marks()["edge.forward-retry"] >= 1);
+        assert!(fixture.world.marks()[marks::EDGE_FORWARD_RETRY.name()] >= 1);
         fixture.world.kill(INGEST[1]);
         assert_eq!(fixture.post(EDGES[0], "unknown-token").await, 503);
     });

@@ -7,6 +7,7 @@
 use super::api::ArbFailure;
 use super::manifest::{FileEntry, Tier};
 use super::store::{ArbStore, DayStore, sealed_entry, segment_header};
+use crate::marks;
 use crate::merge::{merge, split};
 use crate::record::{Record, block_bytes, decode_block, encode_framed_block};
 use crate::release::Bug;
@@ -61,7 +62,7 @@ impl<E: Env> ArbStore<E> {
         created_ids: &mut Vec<u64>,
     ) -> Result<(), ArbFailure> {
         let records = self.read_inputs(day, run.inputs).await?;
-        self.env.mark(Mark { name: "compaction.merging", subject: &run.subject });
+        self.env.mark(Mark { name: marks::COMPACTION_MERGING, subject: &run.subject });
         let mut merged = merge(records);
         if self.boot.release.has(Bug::CompactionAltersEvent) {
             // Planted bug: events take less space as re-serialized JSON than as sent.
@@ -93,7 +94,7 @@ impl<E: Env> ArbStore<E> {
             }
         }
         self.env.disk().sync_dir(&day.dir()).await?;
-        self.env.mark(Mark { name: "compaction.output-durable", subject: &run.subject });
+        self.env.mark(Mark { name: marks::COMPACTION_OUTPUT_DURABLE, subject: &run.subject });
         self.leases.check(day.project, run.token).await?;
         self.commit_run(&mut day, run, outputs).await
     }
@@ -141,12 +142,12 @@ impl<E: Env> ArbStore<E> {
         day.commit(&edit).await?;
         let gone = edit.remove.iter().map(|id| day.path(*id)).collect();
         self.schedule_removal(day.project, day.day, gone);
-        self.env.mark(Mark { name: "compaction.committed", subject });
+        self.env.mark(Mark { name: marks::COMPACTION_COMMITTED, subject });
         if edit.compactions > 1 {
-            self.env.mark(Mark { name: "compaction.second-run", subject });
+            self.env.mark(Mark { name: marks::COMPACTION_SECOND_RUN, subject });
         }
         if edit.compactions > 2 {
-            self.env.mark(Mark { name: "compaction.third-run", subject });
+            self.env.mark(Mark { name: marks::COMPACTION_THIRD_RUN, subject });
         }
         Ok(())
     }

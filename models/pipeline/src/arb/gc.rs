@@ -9,6 +9,7 @@
 use super::api::ArbFailure;
 use super::quarantine::quarantined_day;
 use super::store::{ArbStore, lock};
+use crate::marks;
 use crate::zone::Day;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, Mark};
 use std::time::Duration;
@@ -92,7 +93,7 @@ impl<E: Env> ArbStore<E> {
                 RemovalOutcome::Removed => {
                     let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
                     lock(&self.gc_queue.unsynced).insert(dir.to_owned());
-                    self.env.mark(Mark { name: "arb.file-removed", subject: &path });
+                    self.env.mark(Mark { name: marks::ARB_FILE_REMOVED, subject: &path });
                 }
                 RemovalOutcome::NotNeeded => {}
                 RemovalOutcome::Deferred => {
@@ -111,7 +112,7 @@ impl<E: Env> ArbStore<E> {
         for dir in dirs {
             match self.env.disk().sync_dir(&dir).await {
                 Err(error) if error.kind != DiskErrorKind::NotFound => {
-                    self.env.mark(Mark { name: "arb.clean-up-sync-failed", subject: &dir });
+                    self.env.mark(Mark { name: marks::ARB_CLEAN_UP_SYNC_FAILED, subject: &dir });
                 }
                 // A directory that is gone was quarantined as a whole, including removals that were not durable.
                 _ => {

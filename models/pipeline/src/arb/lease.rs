@@ -17,6 +17,7 @@
 
 use super::api::{ArbFailure, ArbResponse};
 use super::log::{DurableLog, UntrustedLogs};
+use crate::marks;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_ports::{Clock, DirEntry, Disk, DiskErrorKind, Env, Mark, NodeId, OpenMode};
 use latent_storekit::frame::{self, FRAME_HEAD_BYTES};
@@ -130,7 +131,7 @@ impl<E: Env> Leases<E> {
         };
         // Must be durable before the next file grants a token: without this name, its tokens would start too low.
         env.disk().sync_dir(&format!("arb/{project}")).await?;
-        env.mark(Mark { name: "arb.lease-set-aside", subject: what });
+        env.mark(Mark { name: marks::ARB_LEASE_SET_ASIDE, subject: what });
         self.open(env, project, files_before).await
     }
 

@@ -8,6 +8,7 @@
 use super::api::ArbFailure;
 use super::manifest::ManifestEdit;
 use super::store::{ArbStore, MANIFEST_HEADER, create_dir, day_dir, lock, segment_id};
+use crate::marks;
 use crate::zone::Day;
 use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
 use latent_storekit::frame::{self, ScanEnd};
@@ -119,7 +120,7 @@ impl<E: Env> ArbStore<E> {
         self.days().remove(&(project, day));
         lock(&self.corrupt).remove(&(project, day));
         lock(&self.quarantined).insert((project, day));
-        self.env.mark(Mark { name: "arb.set-aside", subject: &target });
+        self.env.mark(Mark { name: marks::ARB_SET_ASIDE, subject: &target });
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use super::store::{
     ArbStore, DayStore, SEGMENT_HEADER_BYTES, SharedDay, check_segment_header, lock, sealed_entry,
     segment_header_id,
 };
+use crate::marks;
 use crate::record::{Key, Record, SetDigest, content_digest, decode_block, each_record, scan_blocks};
 use crate::zone::Day;
 use bytes::Bytes;
@@ -224,7 +225,7 @@ impl<E: Env> ArbStore<E> {
                 // The day cannot be verified now. The comparing node asks this disk to quarantine the day, and the disk
                 // then reads it again.
                 Err(ArbFailure::Disk(what)) => {
-                    self.env.mark(Mark { name: "arb.day-unreadable", subject: &what });
+                    self.env.mark(Mark { name: marks::ARB_DAY_UNREADABLE, subject: &what });
                     None
                 }
                 Err(other) => return Err(other),
@@ -308,7 +309,7 @@ impl<E: Env> ArbStore<E> {
         let file = self.env.disk().open(&day.path(id), OpenMode::ReadWrite).await?;
         file.truncate(valid).await?;
         file.sync().await?;
-        self.env.mark(Mark { name: "arb.tail-cut", subject: "" });
+        self.env.mark(Mark { name: marks::ARB_TAIL_CUT, subject: "" });
         Ok(())
     }
 

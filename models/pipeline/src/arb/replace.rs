@@ -8,6 +8,7 @@
 use super::api::ArbFailure;
 use super::manifest::{FileEntry, Tier};
 use super::store::{ArbStore, DayStore};
+use crate::marks;
 use crate::merge::merge;
 use crate::record::{ArrivalId, Record, decode_block};
 use latent_ports::{Disk, Env, Mark};
@@ -63,7 +64,7 @@ impl<E: Env> ArbStore<E> {
         day.commit(&edit).await?;
         let gone = edit.remove.iter().map(|id| day.path(*id)).collect();
         self.schedule_removal(day.project, day.day, gone);
-        self.env.mark(Mark { name: "arb.replaced", subject: &day.dir() });
+        self.env.mark(Mark { name: marks::ARB_REPLACED, subject: &day.dir() });
         Ok(())
     }
 }

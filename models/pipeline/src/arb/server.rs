@@ -5,6 +5,7 @@ use super::log::UntrustedLogs;
 use super::store::ArbStore;
 use crate::codec::{self, tag};
 use crate::config::BootConfig;
+use crate::marks;
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Mark, Message, Net, Request};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub async fn recover<E: Env>(env: &E, boot: &BootConfig) -> Arc<ArbStore<E>> {
             Ok(store) => return store,
             Err(error) => {
                 // A disk that cannot be read serves nothing: its callers see a node that refuses.
-                env.mark(Mark { name: "arb.boot-failed", subject: &error.to_string() });
+                env.mark(Mark { name: marks::ARB_BOOT_FAILED, subject: &error.to_string() });
                 env.clock().sleep(pause).await;
                 pause = (pause * 2).min(MAX_BOOT_BACKOFF);
             }

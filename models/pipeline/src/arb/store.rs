@@ -9,6 +9,7 @@ use super::lease::{self, Leases};
 use super::log::{DurableLog, UntrustedLogs, create_if_absent};
 use super::manifest::{FileEntry, Manifest, ManifestEdit, Tier};
 use crate::config::BootConfig;
+use crate::marks;
 use crate::record::{SetDigest, scan_blocks};
 use crate::zone::Day;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -262,7 +263,7 @@ impl<E: Env> ArbStore<E> {
     /// Refuses a day until it is quarantined and filled again.
     pub(super) fn note_corrupt(&self, project: u32, day: Day, what: String) {
         if lock(&self.corrupt).insert((project, day), what.clone()).is_none() {
-            self.env.mark(Mark { name: "arb.corrupt-day", subject: &what });
+            self.env.mark(Mark { name: marks::ARB_CORRUPT_DAY, subject: &what });
         }
     }
 

@@ -7,6 +7,7 @@
 use super::api::{ArbFailure, WriteBlock};
 use super::manifest::{FileEntry, Tier};
 use super::store::{ArbStore, DayStore, OpenSegment, SEGMENT_HEADER_BYTES, lock, segment_header};
+use crate::marks;
 use crate::record::{ArrivalId, Record, decode_block, encode_framed_block, scan_blocks};
 use crate::zone::Day;
 use bytes::Bytes;
@@ -161,7 +162,7 @@ impl<E: Env> ArbStore<E> {
         edit.next_id = edit.next_id.max(id + 1);
         day.commit(&edit).await?;
         day.open.insert(tier, OpenSegment { id, file, bytes, records });
-        self.env.mark(Mark { name: "arb.segment-opened", subject: "" });
+        self.env.mark(Mark { name: marks::ARB_SEGMENT_OPENED, subject: "" });
         Ok(())
     }
 }

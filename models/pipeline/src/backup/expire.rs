@@ -11,6 +11,7 @@ use super::catalog::{CATALOGS, Catalog, SEGMENTS};
 use super::data_center::DataCenter;
 use crate::alarms::Alarm;
 use crate::hold::{self, HOLDS};
+use crate::marks;
 use bytes::Bytes;
 use latent_ports::{Env, Mark, UnixMs};
 use latent_storekit::object_store::{ObjectError, ObjectStore, StoreError};
@@ -51,13 +52,13 @@ impl CatalogExpiry {
     ) -> Result<(), StoreError> {
         let mut catalogs = read_all(&of.store, cache).await?;
         for key in catalogs.damaged.clone() {
-            env.mark(Mark { name: "backup.catalog-damaged", subject: &key });
+            env.mark(Mark { name: marks::BACKUP_CATALOG_DAMAGED, subject: &key });
             let position_ms = Catalog::position_of_key(&key).unwrap_or(0);
             let repaired = repair(&key, of, others, cache).await;
             let is_repaired = matches!(repaired, Ok(true));
             found.push(Alarm::CatalogDamaged { data_center: of.number, position_ms, is_repaired });
             if repaired? {
-                env.mark(Mark { name: "backup.catalog-repaired", subject: &key });
+                env.mark(Mark { name: marks::BACKUP_CATALOG_REPAIRED, subject: &key });
                 catalogs.damaged.remove(&key);
                 catalogs.good.insert(key);
             }
@@ -96,7 +97,7 @@ impl CatalogExpiry {
         }
         for key in &old {
             store.delete(key).await?;
-            env.mark(Mark { name: "backup.expired", subject: key });
+            env.mark(Mark { name: marks::BACKUP_EXPIRED, subject: key });
             catalogs.good.remove(key);
             catalogs.damaged.remove(key);
             catalogs.unreadable.remove(key);

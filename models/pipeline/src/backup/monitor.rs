@@ -9,6 +9,7 @@ use super::catalog::{CATALOGS, Catalog};
 use super::take::POSITION_SLACK;
 use crate::alarms::{Alarm, AlarmSender};
 use crate::config::BootConfig;
+use crate::marks;
 use crate::schedule::MedianClock;
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
 use latent_storekit::object_store::{ObjectStore, StoreRetryPolicy};
@@ -35,7 +36,7 @@ pub async fn run<E: Env>(env: E, boot: BootConfig, clock: MedianClock<E>, alarms
                 // Before the first backup, its due time is used, counted from this boot.
                 Ok(newest) => newest.unwrap_or(first),
                 Err(why) => {
-                    env.mark(Mark { name: "backup.unseen", subject: &why });
+                    env.mark(Mark { name: marks::BACKUP_UNSEEN, subject: &why });
                     UnixMs(i64::MIN)
                 }
             };
@@ -45,7 +46,7 @@ pub async fn run<E: Env>(env: E, boot: BootConfig, clock: MedianClock<E>, alarms
             if !overdue {
                 reported.remove(&data_center);
             } else if reported.insert(data_center) {
-                env.mark(Mark { name: "backup.overdue", subject: "" });
+                env.mark(Mark { name: marks::BACKUP_OVERDUE, subject: "" });
                 let newest_ms = (newest.0 != i64::MIN).then_some(newest.0);
                 alarms.raise(Alarm::BackupOverdue { data_center, newest_ms });
             }

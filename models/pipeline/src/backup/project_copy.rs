@@ -10,6 +10,7 @@ use super::data_center::DataCenter;
 use super::error::BackupError;
 use crate::arb::api::{ArbRequest, ArbResponse, DayFiles, call};
 use crate::config::BootConfig;
+use crate::marks;
 use crate::record::SetDigest;
 use crate::zone::Day;
 use bytes::Bytes;
@@ -231,7 +232,7 @@ impl<E: Env> ProjectCopy<'_, E> {
             {
                 return Some(bytes);
             }
-            self.env.mark(Mark { name: "backup.copy-unreadable", subject: hash });
+            self.env.mark(Mark { name: marks::BACKUP_COPY_UNREADABLE, subject: hash });
         }
         for data_center in self.data_centers.iter().filter(|one| one.lists(hash)) {
             if let Ok(Some(bytes)) = data_center.read(hash).await {

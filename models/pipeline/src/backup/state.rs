@@ -11,6 +11,7 @@ use super::expire::CatalogCache;
 use super::shrink_guard::BackupBaseline;
 use crate::alarms::Alarm;
 use crate::config::{BackupConfig, Cluster};
+use crate::marks;
 use latent_ports::{Env, Mark, NodeId, UnixMs};
 use latent_storekit::object_store::{ObjectError, ObjectStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,7 +122,7 @@ impl BackupState {
             let newest = match newest_of(&data_center.store, now).await {
                 Ok(newest) => newest,
                 Err(error) => {
-                    env.mark(Mark { name: "backup.newest-unknown", subject: &error.to_string() });
+                    env.mark(Mark { name: marks::BACKUP_NEWEST_UNKNOWN, subject: &error.to_string() });
                     continue;
                 }
             };

@@ -21,6 +21,7 @@ use crate::alarms::{Alarm, AlarmSender, RetentionTarget, report_refused_retentio
 use crate::arb::api::ArbFailure;
 use crate::arb::log::{DurableLog, UntrustedLogs};
 use crate::config::{BackupConfig, BootConfig};
+use crate::marks;
 use crate::median_clock::median_time;
 use crate::record::Key;
 use crate::schedule::{MAX_SLEEP, MedianClock};
@@ -67,7 +68,7 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
                 most_wait = config.interval;
             }
             Err(error) => {
-                env.mark(Mark { name: "backup.failed", subject: &error.to_string() });
+                env.mark(Mark { name: marks::BACKUP_FAILED, subject: &error.to_string() });
                 env.clock().sleep(RETRY_AFTER).await;
             }
         }
@@ -80,7 +81,7 @@ async fn first_boot<E: Env>(env: &E, now: UnixMs) -> UnixMs {
     match read_or_write_first_boot(env, now).await {
         Ok(first) => first,
         Err(error) => {
-            env.mark(Mark { name: "backup.first-boot-unknown", subject: &error.to_string() });
+            env.mark(Mark { name: marks::BACKUP_FIRST_BOOT_UNKNOWN, subject: &error.to_string() });
             now
         }
     }
@@ -129,7 +130,7 @@ pub async fn take<E: Env>(
     alarms: &AlarmSender<E>,
     state: &mut BackupState,
 ) -> Result<Duration, BackupError> {
-    env.mark(Mark { name: "backup.started", subject: "" });
+    env.mark(Mark { name: marks::BACKUP_STARTED, subject: "" });
     let taken = attempt(env, boot, config, alarms, state).await;
     let failed = match &taken {
         Err(error) if !matches!(error, BackupError::Incomplete { .. }) => {
@@ -249,12 +250,12 @@ impl<E: Env> BackupAttempt<'_, E> {
                     round.todo.remove(&project);
                 }
                 Err(error) => {
-                    self.env.mark(Mark { name: "backup.project-failed", subject: &error.to_string() });
+                    self.env.mark(Mark { name: marks::BACKUP_PROJECT_FAILED, subject: &error.to_string() });
                     self.failures.push(error);
                 }
             }
         }
-        self.env.mark(Mark { name: "backup.copied", subject: "" });
+        self.env.mark(Mark { name: marks::BACKUP_COPIED, subject: "" });
         found
     }
 
@@ -273,11 +274,11 @@ impl<E: Env> BackupAttempt<'_, E> {
         let mut plan = self.state.baseline.plan(round.position_ms, found, &lacking, is_obtainable);
         let gone = replicate_segments(data_centers, all, &plan.days).await;
         for (project, day) in plan.drop_segments(&gone, found) {
-            self.env.mark(Mark { name: "backup.segment-gone", subject: "" });
+            self.env.mark(Mark { name: marks::BACKUP_SEGMENT_GONE, subject: "" });
             self.alarms.raise(Alarm::BackupDamaged { project, day });
         }
         for alarm in std::mem::take(&mut plan.alarms) {
-            self.env.mark(Mark { name: "backup.production-shrank", subject: "" });
+            self.env.mark(Mark { name: marks::BACKUP_PRODUCTION_SHRANK, subject: "" });
             self.alarms.raise(alarm);
         }
         let before_ms = before.map_or(i64::MIN, |before| before.catalog.taken_ms);
@@ -304,7 +305,7 @@ impl<E: Env> BackupAttempt<'_, E> {
                 let text = Bytes::from(written.text.clone());
                 match data_center.store.put_verified(&written.key, text).await {
                     Ok(()) => {
-                        self.env.mark(Mark { name: "backup.catalog-durable", subject: &written.key });
+                        self.env.mark(Mark { name: marks::BACKUP_CATALOG_DURABLE, subject: &written.key });
                         written.reached.insert(data_center.node());
                     }
                     Err(error) => data_center.failed = Some(error.into()),
@@ -321,7 +322,7 @@ impl<E: Env> BackupAttempt<'_, E> {
             match missing_keys(&backups, &changed).await {
                 Ok(keys) => drop(lacking.insert(changed.before, keys)),
                 // The day is kept until it can be compared.
-                Err(why) => self.env.mark(Mark { name: "backup.base-unreadable", subject: &why }),
+                Err(why) => self.env.mark(Mark { name: marks::BACKUP_BASE_UNREADABLE, subject: &why }),
             }
         }
         lacking
@@ -358,7 +359,7 @@ impl<E: Env> BackupAttempt<'_, E> {
             match expiry.run(self.env, data_center, &others, known, &mut damaged).await {
                 Ok(()) => drop(checked.insert(data_center.number)),
                 Err(error) => {
-                    self.env.mark(Mark { name: "backup.expire-failed", subject: &error.to_string() });
+                    self.env.mark(Mark { name: marks::BACKUP_EXPIRE_FAILED, subject: &error.to_string() });
                 }
             }
         }

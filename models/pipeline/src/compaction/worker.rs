@@ -11,6 +11,7 @@ use crate::arb::api::{ArbError, ArbRequest, ArbResponse, DayFiles, call};
 use crate::arb::manifest::Tier;
 use crate::config::BootConfig;
 use crate::heartbeat::{self, JobTracker};
+use crate::marks;
 use crate::release::Bug;
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
 use crate::zone::Day;
@@ -121,12 +122,13 @@ impl<E: Env> CompactionWorker<E> {
                 Ok(()) => return true,
                 Err(error) => why = error.to_string(),
             }
-            self.env.mark(Mark { name: "compaction.job-failed", subject: &format!("p{project}: {why}") });
+            self.env
+                .mark(Mark { name: marks::COMPACTION_JOB_FAILED, subject: &format!("p{project}: {why}") });
             if tried < MAX_ATTEMPTS {
                 self.env.clock().sleep(RETRY_AFTER).await;
             }
         }
-        self.env.mark(Mark { name: "compaction.job-given-up", subject: &format!("p{project}: {why}") });
+        self.env.mark(Mark { name: marks::COMPACTION_JOB_GIVEN_UP, subject: &format!("p{project}: {why}") });
         self.alarms.raise(Alarm::CompactionFailed { project, disk: disk.0, why });
         false
     }
@@ -200,10 +202,10 @@ async fn compact_day<E: Env>(
     let plan = plan_day(&start.files, &boot.cluster.compaction);
     let subject = format!("p{project}/{}", start.day);
     if plan.len() > 1 {
-        env.mark(Mark { name: "compaction.two-runs", subject: &subject });
+        env.mark(Mark { name: marks::COMPACTION_TWO_RUNS, subject: &subject });
     }
     if start.files.iter().any(|f| f.tier == Tier::Late) && !compacted(start).is_empty() {
-        env.mark(Mark { name: "compaction.rerun-with-late-data", subject: &subject });
+        env.mark(Mark { name: marks::COMPACTION_RERUN_WITH_LATE_DATA, subject: &subject });
     }
     let mut live = compacted(start);
     for run in plan {

@@ -9,6 +9,7 @@
 use crate::arb::api::{ArbError, ArbRequest, call};
 use crate::arb::write_call::ProjectWrite;
 use crate::config::Cluster;
+use crate::marks;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode, read_full};
 use latent_storekit::frame::{ScanEnd, encode_frame, scan};
 use latent_storekit::message::{decode_head, encode_head};
@@ -68,7 +69,7 @@ impl<E: Env> Hints<E> {
     pub async fn store(&self, disk: NodeId, write: &ProjectWrite) {
         let held = self.numbers_by_disk.lock().await.get(&disk).map_or(0, Vec::len);
         if held >= self.cluster.replication.hints_per_disk {
-            self.env.mark(Mark { name: "hints.full", subject: "" });
+            self.env.mark(Mark { name: marks::HINTS_FULL, subject: "" });
             return;
         }
         let number = {
@@ -77,7 +78,7 @@ impl<E: Env> Hints<E> {
             *next
         };
         if let Err(error) = self.write_file(disk, number, write).await {
-            self.env.mark(Mark { name: "hints.not-kept", subject: &error.to_string() });
+            self.env.mark(Mark { name: marks::HINTS_NOT_KEPT, subject: &error.to_string() });
         }
         // Also after a failure: the file is delivered if it is complete, and must be removed in any case.
         self.numbers_by_disk.lock().await.entry(disk).or_default().push(number);
@@ -129,7 +130,7 @@ impl<E: Env> Hints<E> {
             && let Err(error) = self.env.disk().sync_dir("hints").await
         {
             self.unsynced.store(true, Ordering::Relaxed);
-            self.env.mark(Mark { name: "hints.sync-failed", subject: &error.to_string() });
+            self.env.mark(Mark { name: marks::HINTS_SYNC_FAILED, subject: &error.to_string() });
         }
     }
 
@@ -151,7 +152,7 @@ impl<E: Env> Hints<E> {
         let order = ArbRequest::Write { project, parts, skip_present: true };
         match call(&self.env, disk, &order, write.body, self.cluster.replication.write_timeout).await {
             Ok(_) => {
-                self.env.mark(Mark { name: "hints.handed-off", subject: "" });
+                self.env.mark(Mark { name: marks::HINTS_HANDED_OFF, subject: "" });
                 self.remove(disk, number).await;
                 HintDelivery::Handled
             }

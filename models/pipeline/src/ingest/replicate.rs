@@ -8,6 +8,7 @@ use crate::arb::api::call;
 use crate::arb::manifest::Tier;
 use crate::arb::write_call::{ProjectWrite, encode_write};
 use crate::config::Cluster;
+use crate::marks;
 use crate::record::Record;
 use crate::zone::Day;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -69,7 +70,7 @@ pub async fn write<E: Env>(
                 }
             }
             for disk in missed {
-                env_of_rest.mark(Mark { name: "ingest.hinted", subject: "" });
+                env_of_rest.mark(Mark { name: marks::INGEST_HINTED, subject: "" });
                 hints.store(disk, &write).await;
             }
         });

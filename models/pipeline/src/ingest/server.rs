@@ -5,6 +5,7 @@ use super::hints::Hints;
 use super::replicate::{write, writes_of};
 use crate::config::Cluster;
 use crate::export::{MAX_EXPORT_DAYS, export_line, read_day};
+use crate::marks;
 use crate::wire::{self, RawRequest, StoreOutcome};
 use crate::zone::Day;
 use bytes::Bytes;
@@ -35,7 +36,7 @@ pub async fn recover_hints<E: Env>(env: &E, cluster: &Arc<Cluster>) -> Arc<Hints
         match Hints::recover(env.clone(), cluster.clone()).await {
             Ok(hints) => return Arc::new(hints),
             Err(error) => {
-                env.mark(Mark { name: "ingest.boot-failed", subject: &error.to_string() });
+                env.mark(Mark { name: marks::INGEST_BOOT_FAILED, subject: &error.to_string() });
                 env.clock().sleep(BOOT_RETRY_INTERVAL).await;
             }
         }
@@ -54,7 +55,7 @@ async fn handle<E: Env>(ingest: Arc<IngestNode<E>>, request: Request) -> Message
         // An edge of another release may encode the head differently. The client is not at fault, and would never retry
         // a 4xx.
         Err(error) => {
-            ingest.env.mark(Mark { name: "ingest.forward-not-read", subject: &error.to_string() });
+            ingest.env.mark(Mark { name: marks::INGEST_FORWARD_NOT_READ, subject: &error.to_string() });
             unavailable(&error.to_string())
         }
     };

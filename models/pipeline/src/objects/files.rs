@@ -3,6 +3,7 @@
 //! An index of the objects is kept in memory, read from the disk at boot and checked at listings. Not modelled:
 //! multi-part objects, versions, copies within a data center.
 
+use crate::marks;
 use bytes::Bytes;
 use latent_ports::{Disk, DiskError, DiskErrorKind, Env, File, FileType, Mark, OpenMode};
 use latent_storekit::object_store::{MAX_OBJECT_BYTES, MAX_PAGE, ObjectError, ObjectInfo, ObjectResponse};
@@ -67,7 +68,7 @@ impl<E: Env> ObjectFiles<E> {
         if there == remembered {
             return Ok(());
         }
-        self.env.mark(Mark { name: "objects.names-differ", subject: dir });
+        self.env.mark(Mark { name: marks::OBJECTS_NAMES_DIFFER, subject: dir });
         for dir in ["objects", "incoming"] {
             create_dir(self.env.disk(), dir).await?;
         }

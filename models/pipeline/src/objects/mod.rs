@@ -8,6 +8,7 @@
 mod files;
 
 use crate::access::{AccessPolicy, InjectedResult, Interceptor, NoInterceptor, Permission};
+use crate::marks;
 use bytes::Bytes;
 use files::{ObjectFiles, path};
 use latent_ports::{
@@ -41,7 +42,7 @@ pub async fn serve<E: Env>(env: E, access: AccessPolicy, interceptor: impl Inter
         match ObjectFiles::recover(env.clone()).await {
             Ok(objects) => break Arc::new(objects),
             Err(error) => {
-                env.mark(Mark { name: "objects.boot-failed", subject: &error.to_string() });
+                env.mark(Mark { name: marks::OBJECTS_BOOT_FAILED, subject: &error.to_string() });
                 env.clock().sleep(BOOT_RETRY_INTERVAL).await;
             }
         }

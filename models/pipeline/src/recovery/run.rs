@@ -22,6 +22,7 @@ use crate::backup::restore::BackupReader;
 use crate::compare::{ExpectedRecord, compare, find_duplicates};
 use crate::config::Cluster;
 use crate::export::{content_digests, read_one_of};
+use crate::marks;
 use crate::record::{ArrivalId, Record};
 use crate::zone::Day;
 use bytes::Bytes;
@@ -63,7 +64,7 @@ pub async fn recover_with_steps<E: Env>(
     steps: &[RecoveryStep],
 ) -> RecoveryReport {
     let started_ms = env.clock().wall().0;
-    env.mark(Mark { name: "recovery.started", subject: "" });
+    env.mark(Mark { name: marks::RECOVERY_STARTED, subject: "" });
     let data_centers = cluster.backup.as_ref().map_or(&[][..], |backup| &backup.data_centers);
     let mut run = RecoveryRun {
         env,
@@ -93,7 +94,7 @@ pub async fn recover_with_steps<E: Env>(
     let mut report = run.report;
     report.days = run.days.into_values().map(|day| day.report).collect();
     report.ended_ms = env.clock().wall().0;
-    env.mark(Mark { name: "recovery.ended", subject: "" });
+    env.mark(Mark { name: marks::RECOVERY_ENDED, subject: "" });
     report
 }
 
@@ -171,7 +172,7 @@ impl<E: Env> RecoveryRun<'_, E> {
         self.tee_files.extend(read.files);
         self.tee = Some(events_of(self.cluster, self.tee_files.clone()));
         for error in &read.unreadable {
-            self.env.mark(Mark { name: "recovery.tee-damaged", subject: &error.to_string() });
+            self.env.mark(Mark { name: marks::RECOVERY_TEE_DAMAGED, subject: &error.to_string() });
         }
         read.unreadable.first().map_or(Ok(()), |first| Err(first.to_string()))
     }
@@ -218,7 +219,7 @@ impl<E: Env> RecoveryRun<'_, E> {
             unread.segments.retain(|segment| !day.segments.contains(&segment.hash));
             let (records, unreadable) = self.backups.readable(&unread).await;
             for why in &unreadable {
-                self.env.mark(Mark { name: "recovery.backup-unreadable", subject: why });
+                self.env.mark(Mark { name: marks::RECOVERY_BACKUP_UNREADABLE, subject: why });
             }
             has_new_records |= !records.is_empty();
             add_older(&mut day.restored, records);
@@ -247,10 +248,10 @@ impl<E: Env> RecoveryRun<'_, E> {
         while self.add_next_backup(day).await {}
         let Some(rebuilt) = day.rebuilt.as_mut().filter(|_| self.tee.is_some()) else { return };
         if newest > rebuilt.missing_keys {
-            self.env.mark(Mark { name: "recovery.older-backup", subject: "" });
+            self.env.mark(Mark { name: marks::RECOVERY_OLDER_BACKUP, subject: "" });
         }
         if rebuilt.missing_keys > 0 {
-            self.env.mark(Mark { name: "recovery.completed-from-tee", subject: "" });
+            self.env.mark(Mark { name: marks::RECOVERY_COMPLETED_FROM_TEE, subject: "" });
             let of = (day.report.project, day.report.day);
             rebuilt.fill_from_tee(self.tee.as_ref().and_then(|tee| tee.get(&of)).map_or(&[], Vec::as_slice));
             (day.report.replayed, day.report.written) = (rebuilt.replayed, false);
@@ -277,7 +278,7 @@ impl<E: Env> RecoveryRun<'_, E> {
         day.report.written = loaded && after.is_whole && left.is_empty();
         if loaded && !day.report.written {
             let subject = format!("p{project}/{date}");
-            self.env.mark(Mark { name: "recovery.not-as-written", subject: &subject });
+            self.env.mark(Mark { name: marks::RECOVERY_NOT_AS_WRITTEN, subject: &subject });
         }
         day.rebuilt = Some(rebuilt);
     }
@@ -298,7 +299,7 @@ impl<E: Env> RecoveryRun<'_, E> {
         for arrival in &duplicates {
             let ArrivalId { edge, sequence, item } = arrival;
             let subject = format!("edge {edge}, sequence {sequence}, item {item}");
-            self.env.mark(Mark { name: "recovery.doubled", subject: &subject });
+            self.env.mark(Mark { name: marks::RECOVERY_DOUBLED, subject: &subject });
         }
         duplicates.len() as u64
     }

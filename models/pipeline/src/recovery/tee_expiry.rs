@@ -14,6 +14,7 @@ use super::tee_scrub::TeeScrub;
 use crate::alarms::{Alarm, AlarmSender, RetentionTarget, report_refused_retention};
 use crate::config::BootConfig;
 use crate::hold::{HOLDS, Hold, MAX_HELD_BYTES, active_holds};
+use crate::marks;
 use crate::median_clock::median_time;
 use latent_edge::tee::{TeeName, TeeObject};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
@@ -50,7 +51,7 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
         let mut listed = match store.list(TEE).await {
             Ok(listed) => listed,
             Err(error) => {
-                env.mark(Mark { name: "tee.look-failed", subject: &error.to_string() });
+                env.mark(Mark { name: marks::TEE_LOOK_FAILED, subject: &error.to_string() });
                 continue;
             }
         };
@@ -65,7 +66,7 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
                         true
                     }
                     Err(error) => {
-                        env.mark(Mark { name: "tee.expire-failed", subject: &error.to_string() });
+                        env.mark(Mark { name: marks::TEE_EXPIRE_FAILED, subject: &error.to_string() });
                         false
                     }
                 }
@@ -127,7 +128,7 @@ async fn expire<E: Env>(
     for info in &old {
         store.delete(&info.key).await?;
         seen.remove(&info.key);
-        env.mark(Mark { name: "tee.expired", subject: &info.key });
+        env.mark(Mark { name: marks::TEE_EXPIRED, subject: &info.key });
     }
     if !old.is_empty() {
         write_first_seen(env.disk(), &seen).await?;
@@ -176,7 +177,7 @@ async fn current_holds<E: Env>(
     }
     for hold in &active.ended {
         alarms.raise(Alarm::HoldEnded { project: hold.project, day: hold.day });
-        env.mark(Mark { name: "hold.ended", subject: &hold.key() });
+        env.mark(Mark { name: marks::HOLD_ENDED, subject: &hold.key() });
     }
     for key in &active.obsolete {
         store.delete(key).await?;

@@ -15,6 +15,7 @@
 //! tee store, and with it all objects of a file.
 
 use crate::alarms::{Alarm, AlarmSender};
+use crate::marks;
 use bytes::Bytes;
 use latent_edge::tee::merge::{CopyIntegrity, TeeMerge};
 use latent_edge::tee::{ObjectWriter, TeeName, TeeObject};
@@ -148,7 +149,7 @@ impl<E: Env> TeeScrub<E> {
                 // The object expired after the listing.
                 Err(error) if error.kind == DiskErrorKind::NotFound => continue,
                 Err(error) => {
-                    self.env.mark(Mark { name: "tee.object-unreadable", subject: &error.to_string() });
+                    self.env.mark(Mark { name: marks::TEE_OBJECT_UNREADABLE, subject: &error.to_string() });
                     None
                 }
             };
@@ -176,11 +177,11 @@ impl<E: Env> TeeScrub<E> {
             }
             let key = object.key();
             if let Err(error) = self.store.put_verified(&key, file.clone()).await {
-                self.env.mark(Mark { name: "tee.repair-failed", subject: &error.to_string() });
+                self.env.mark(Mark { name: marks::TEE_REPAIR_FAILED, subject: &error.to_string() });
                 return Err(RetryLater);
             }
             coverage.replace(name, before);
-            self.env.mark(Mark { name: "tee.object-added", subject: &key });
+            self.env.mark(Mark { name: marks::TEE_OBJECT_ADDED, subject: &key });
         }
         Ok(())
     }
@@ -190,7 +191,7 @@ impl<E: Env> TeeScrub<E> {
         let new: Vec<TeeName> = lost.into_iter().filter(|name| self.reported.insert(*name)).collect();
         let Some(first) = new.first() else { return };
         let file = first.to_string();
-        self.env.mark(Mark { name: "tee.lost", subject: &file });
+        self.env.mark(Mark { name: marks::TEE_LOST, subject: &file });
         self.alarms.raise(Alarm::TeeUnreadable { file, files: new.len() as u64 });
     }
 }

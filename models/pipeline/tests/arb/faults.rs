@@ -2,6 +2,7 @@
 
 use crate::fixture::{ArbFixture, ClientLog, DAYS, DISK, HOUR, SECOND, with_disk};
 use crate::workload::{EVENTS, run_workload};
+use latent_pipeline::marks;
 use latent_pipeline::record::ArrivalId;
 use latent_sim::{CrashPolicy, DiskError, DiskFull, Fault, FaultAction, Kill, OpKind, ShortRead, Trigger};
 use std::collections::BTreeSet;
@@ -99,7 +100,7 @@ fn without_faults_everything_is_written_once_and_compacted() {
         // The only failure is the refusal of the stale token.
         assert_eq!((log.failures.len(), log.tokens.len()), (1, 5), "{log:?}");
         assert_eq!(log.runs, 6, "the first day: two runs, then one, then one; the second day: one, then one");
-        assert!(arb.world.marks()["compaction.third-run"] >= 1);
+        assert!(arb.world.marks()[marks::COMPACTION_THIRD_RUN.name()] >= 1);
     });
 }
 

@@ -3,6 +3,7 @@
 use crate::fixture::{DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
 use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
+use latent_pipeline::marks;
 
 use latent_pipeline::zone::Day;
 use latent_ports::Env;
@@ -53,7 +54,11 @@ fn a_run_that_lost_its_lease_during_the_merge_does_not_commit_and_leaves_no_file
                 late
             })
             .await;
-        assert_eq!(arb.world.marks().get("compaction.merging"), Some(&1), "it was refused before it merged");
+        assert_eq!(
+            arb.world.marks().get(marks::COMPACTION_MERGING.name()),
+            Some(&1),
+            "it was refused before it merged"
+        );
         let stale = ArbFailure::StaleToken { given: 1, current: 2 };
         assert_eq!(late, Err(ArbError::Failed(stale)));
         assert!(!arb.check_manifests(&arb.world.disk_image(DISK)).is_empty(), "it made no file");
@@ -96,7 +101,7 @@ fn removals_with_a_failed_directory_sync_are_made_durable_later() {
             times: Some(3),
             for_ms: None,
         });
-        let trigger = Trigger::Mark { name: "arb.file-removed".into(), n: 1, node: None, after_ms: 0 };
+        let trigger = Trigger::Mark { name: marks::ARB_FILE_REMOVED.into(), n: 1, node: None, after_ms: 0 };
         arb.world.arm(Fault { trigger, action });
         arb.run("one", async |client| {
             client.put(Tier::OnTime, 1..9).await.unwrap();
@@ -105,7 +110,7 @@ fn removals_with_a_failed_directory_sync_are_made_durable_later() {
         .await;
         // Three collections fail, one succeeds.
         arb.world.sleep(2 * HOUR).await;
-        assert_eq!(arb.world.marks()["arb.clean-up-sync-failed"], 3);
+        assert_eq!(arb.world.marks()[marks::ARB_CLEAN_UP_SYNC_FAILED.name()], 3);
         let orphans = arb.check_manifests(&arb.world.durable_image(DISK));
         assert!(orphans.is_empty(), "a power cut would bring back {orphans:?}");
     });
@@ -116,7 +121,7 @@ fn a_segment_opened_during_a_merge_does_not_fail_the_run() {
     with_disk(2, None, async |arb| {
         arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
         // The run pauses as it starts its output, and lets a late event open a segment of its own.
-        let trigger = Trigger::Mark { name: "compaction.merging".into(), n: 1, node: None, after_ms: 0 };
+        let trigger = Trigger::Mark { name: marks::COMPACTION_MERGING.into(), n: 1, node: None, after_ms: 0 };
         let action = FaultAction::Pause(Pause { node: "disk".into(), for_ms: 200 });
         arb.world.arm(Fault { trigger, action });
         let after = arb

@@ -4,6 +4,7 @@ use crate::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, lease,
 use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::arb::write_call::encode_write;
+use latent_pipeline::marks;
 use latent_pipeline::record::SetDigest;
 use latent_pipeline::zone::Day;
 use latent_sim::{BitRot, DiskError, Fault, FaultAction, LatentSector, MisdirectedWrite, OpKind, Trigger};
@@ -118,7 +119,7 @@ fn a_disk_that_fails_during_boot_serves_once_it_works_again() {
         arb.world.restart(DISK);
         let found = arb.run("two", async |client| client.sequences().await).await;
         assert_eq!(found, [1, 2]);
-        assert_eq!(arb.world.marks()["arb.boot-failed"], 6);
+        assert_eq!(arb.world.marks()[marks::ARB_BOOT_FAILED.name()], 6);
     });
 }
 

@@ -10,6 +10,7 @@ use latent_pipeline::config::{
     AuditConfig, BackupConfig, BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig,
     TeeStoreConfig,
 };
+use latent_pipeline::marks;
 use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets, recover_with_steps};
 use latent_pipeline::recovery::runbook::RecoveryStep;
 use latent_pipeline::release::Release;
@@ -50,7 +51,9 @@ struct DiskFailures(Shared<Vec<String>>);
 
 impl Observer for DiskFailures {
     fn on_record(&mut self, record: &Record<'_>, _world: &World) {
-        if let Event::Mark { name: "compaction.job-failed", subject } = record.event {
+        if let Event::Mark { name, subject } = record.event
+            && name == marks::COMPACTION_JOB_FAILED
+        {
             self.0.lock().unwrap().push(subject.to_owned());
         }
     }

@@ -4,7 +4,9 @@ use crate::fixture::{ClusterFixture, FIRST_DAY, HOUR, PROJECT, with_fixture};
 use crate::replication::check_copies_agree;
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::alarms::NightlyJob;
+use latent_pipeline::marks;
 use latent_pipeline::zone::Day;
+use latent_ports::MarkName;
 use latent_sim::{ClockStep, DiskImage, Fault, FaultAction, Isolate, Kill, Trigger};
 use std::collections::BTreeMap;
 
@@ -29,7 +31,7 @@ fn copies_are_repaired_while_the_operator_is_unreachable_and_reported_later() {
             "{alarms_received:?}"
         );
     });
-    assert!(marks["repair.brought-together"] >= 1, "{marks:?}");
+    assert!(marks[marks::REPAIR_BROUGHT_TOGETHER.name()] >= 1, "{marks:?}");
 }
 
 /// Removes the first day's files from every disk, as a bug might.
@@ -68,8 +70,12 @@ fn backups_and_audits_continue_while_the_operator_is_unreachable() {
             "found four times, reported once: {alarms_received:?}"
         );
     });
-    assert_eq!(marks["backup.catalog-durable"], 10, "a backup a day to two data centers: {marks:?}");
-    assert!(marks["audit.ran"] >= 4, "{marks:?}");
+    assert_eq!(
+        marks[marks::BACKUP_CATALOG_DURABLE.name()],
+        10,
+        "a backup a day to two data centers: {marks:?}"
+    );
+    assert!(marks[marks::AUDIT_RAN.name()] >= 4, "{marks:?}");
 }
 
 /// Arms a fault this many hours after the world's start.
@@ -80,9 +86,9 @@ fn arm_at(fixture: &ClusterFixture, hours: f64, action: FaultAction) {
 
 /// Arms a crash of a node at the first mark of a name this many hours after the world's start; the node is back a
 /// minute later.
-fn crash_at_mark(fixture: &ClusterFixture, node: &str, name: &str, hours: u64) {
+fn crash_at_mark(fixture: &ClusterFixture, node: &str, mark: MarkName, hours: u64) {
     let after_ms = hours * 3_600_000;
-    let trigger = Trigger::Mark { name: name.into(), n: 1, node: Some(node.into()), after_ms };
+    let trigger = Trigger::Mark { name: mark.into(), n: 1, node: Some(node.into()), after_ms };
     let (node, restart_after_ms) = (node.to_owned(), Some(60_000));
     fixture.world.arm(Fault {
         trigger,
@@ -111,7 +117,8 @@ fn clocks_five_days_ahead_for_an_hour_skip_no_night_backup_or_audit() {
             arm_at(&fixture, 23.5, FaultAction::ClockStep(ClockStep { node, by_ms, for_ms }));
         }
         fixture.traffic(23).await;
-        let daily = [("audit.complete", 1), ("repair.complete", 1), ("backup.catalog-durable", 2)];
+        let daily =
+            [(marks::AUDIT_COMPLETE, 1), (marks::REPAIR_COMPLETE, 1), (marks::BACKUP_CATALOG_DURABLE, 2)];
         for days in 0..4 {
             let before = fixture.world.marks();
             fixture.traffic(2).await;
@@ -120,9 +127,9 @@ fn clocks_five_days_ahead_for_an_hour_skip_no_night_backup_or_audit() {
             // Until 10 pm, long after the night's audit, comparison and backup.
             fixture.world.sleep(21 * HOUR).await;
             let marks = fixture.world.marks();
-            for (name, least) in daily {
-                let count = |marks: &BTreeMap<&str, u64>| marks.get(name).copied().unwrap_or(0);
-                assert!(count(&marks) - count(&before) >= least, "{name} after day {days}: {marks:?}");
+            for (mark, least) in daily {
+                let count = |marks: &BTreeMap<&str, u64>| marks.get(mark.name()).copied().unwrap_or(0);
+                assert!(count(&marks) - count(&before) >= least, "{mark} after day {days}: {marks:?}");
             }
             fixture.traffic(1).await;
         }
@@ -149,7 +156,7 @@ fn a_lease_granted_while_a_disk_was_five_days_ahead_does_not_lock_the_other_work
 #[test]
 fn an_audit_interrupted_by_a_crash_is_caught_up_after_the_boot() {
     let _ = with_fixture(25, async |fixture: ClusterFixture| {
-        crash_at_mark(&fixture, "audit", "audit.ran", 27);
+        crash_at_mark(&fixture, "audit", marks::AUDIT_RAN, 27);
         fixture.traffic(24).await;
         fixture.world.sleep(2 * HOUR).await;
         lose_the_first_day(&fixture);
@@ -165,7 +172,7 @@ fn an_audit_interrupted_by_a_crash_is_caught_up_after_the_boot() {
 #[test]
 fn a_comparison_interrupted_by_a_crash_is_caught_up_after_the_boot() {
     let _ = with_fixture(26, async |fixture: ClusterFixture| {
-        crash_at_mark(&fixture, "worker-1", "repair.copies-differ", 27);
+        crash_at_mark(&fixture, "worker-1", marks::REPAIR_COPIES_DIFFER, 27);
         fixture.traffic(26).await;
         let disk = fixture.node("disk-6");
         fixture.world.kill(disk);
@@ -234,6 +241,9 @@ fn a_week_without_faults_raises_no_alarm() {
         }
         assert_eq!(*fixture.alarms.lock().unwrap(), []);
     });
-    assert!(marks["audit.complete"] >= 7 && marks["repair.complete"] >= 7, "{marks:?}");
-    assert!(marks["compaction.job-complete"] >= 7, "{marks:?}");
+    assert!(
+        marks[marks::AUDIT_COMPLETE.name()] >= 7 && marks[marks::REPAIR_COMPLETE.name()] >= 7,
+        "{marks:?}"
+    );
+    assert!(marks[marks::COMPACTION_JOB_COMPLETE.name()] >= 7, "{marks:?}");
 }

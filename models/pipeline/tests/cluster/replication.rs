@@ -6,6 +6,7 @@ use latent_pipeline::arb::api::call;
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::arb::write_call::encode_write;
 use latent_pipeline::export::read_copy;
+use latent_pipeline::marks;
 use latent_pipeline::record::Record;
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;
@@ -30,15 +31,15 @@ fn a_day_without_faults_is_compacted_backed_up_and_audited() {
         assert!(fixture.alarms.lock().unwrap().is_empty(), "{:?}", fixture.alarms);
     });
     for (mark, least) in [
-        ("compaction.committed", 8),
-        ("compaction.two-runs", 8),
-        ("backup.catalog-durable", 2),
-        ("audit.ran", 1),
-        ("repair.compared", 1),
+        (marks::COMPACTION_COMMITTED, 8),
+        (marks::COMPACTION_TWO_RUNS, 8),
+        (marks::BACKUP_CATALOG_DURABLE, 2),
+        (marks::AUDIT_RAN, 1),
+        (marks::REPAIR_COMPARED, 1),
     ] {
-        assert!(marks.get(mark).is_some_and(|count| *count >= least), "{mark}: {marks:?}");
+        assert!(marks.get(mark.name()).is_some_and(|count| *count >= least), "{mark}: {marks:?}");
     }
-    assert_eq!(marks.get("compaction.job-failed"), None, "{marks:?}");
+    assert_eq!(marks.get(marks::COMPACTION_JOB_FAILED.name()), None, "{marks:?}");
 }
 
 #[test]
@@ -52,8 +53,8 @@ fn a_disk_down_for_four_hours_receives_its_hints() {
         fixture.traffic(1).await;
         check_copies_agree(&fixture).await;
     });
-    assert!(marks["hints.handed-off"] >= 120, "{marks:?}");
-    assert_eq!(marks["repair.compared"], 2, "after the boot, and in the morning");
+    assert!(marks[marks::HINTS_HANDED_OFF.name()] >= 120, "{marks:?}");
+    assert_eq!(marks[marks::REPAIR_COMPARED.name()], 2, "after the boot, and in the morning");
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn hints_that_failed_to_be_written_or_removed_are_not_left_behind() {
             assert_eq!(left, [""; 0], "{node}");
         }
     });
-    assert_eq!(marks["hints.not-kept"], 6, "{marks:?}");
+    assert_eq!(marks[marks::HINTS_NOT_KEPT.name()], 6, "{marks:?}");
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn a_disk_that_returns_empty_is_filled_from_its_peers_the_next_morning() {
                 .contains(&Alarm::CopiesDiffer { project: PROJECT, day: FIRST_DAY })
         );
     });
-    assert!(marks["repair.brought-together"] >= 1, "{marks:?}");
+    assert!(marks[marks::REPAIR_BROUGHT_TOGETHER.name()] >= 1, "{marks:?}");
 }
 
 #[test]
@@ -137,7 +138,7 @@ fn a_disk_that_missed_a_replacement_receives_it_the_next_morning() {
             fixture.run(move |env| async move { read_copy(&env, away, PROJECT, FIRST_DAY).await.unwrap() });
         assert!(held.await.contains(&right));
     });
-    assert!(marks["arb.replaced"] >= 8, "{marks:?}");
+    assert!(marks[marks::ARB_REPLACED.name()] >= 8, "{marks:?}");
 }
 
 /// Flips a byte in the middle of the first segment of the first day.
@@ -165,7 +166,10 @@ fn a_corrupt_middle_is_quarantined_and_repaired_from_peers() {
             fixture.world.sleep(30 * HOUR).await;
             check_copies_agree(&fixture).await;
         });
-        assert!(marks["arb.set-aside"] >= 1 && marks["repair.brought-together"] >= 1, "{marks:?}");
+        assert!(
+            marks[marks::ARB_SET_ASIDE.name()] >= 1 && marks[marks::REPAIR_BROUGHT_TOGETHER.name()] >= 1,
+            "{marks:?}"
+        );
     }
 }
 
@@ -175,7 +179,7 @@ fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
         // Its request is in flight and the disk is slow: the worker stops as the first merge begins.
         let pause = FaultAction::Pause(Pause { node: "disk-1".into(), for_ms: 1_000 });
         let mark = |n| Trigger::Mark {
-            name: "compaction.merging".into(),
+            name: marks::COMPACTION_MERGING.into(),
             n,
             node: Some("disk-1".into()),
             // The job that worker-1 begins at the first midnight.
@@ -191,7 +195,7 @@ fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
         let failures = fixture.failures.lock().unwrap();
         assert!(failures.iter().any(|failure| failure.contains("is stale")), "{failures:?}");
     });
-    assert!(marks["compaction.second-run"] >= 8, "{marks:?}");
+    assert!(marks[marks::COMPACTION_SECOND_RUN.name()] >= 8, "{marks:?}");
 }
 
 #[test]
@@ -200,7 +204,7 @@ fn restarts_of_all_nodes_during_the_nightly_job_leave_nothing_undone() {
         let names = ["disk-1", "disk-5", "worker-1", "worker-2", "ingest-1", "ingest-2", "backup"];
         for (n, name) in (1..).zip(names) {
             let trigger =
-                Trigger::Mark { name: "compaction.output-durable".into(), n, node: None, after_ms: 0 };
+                Trigger::Mark { name: marks::COMPACTION_OUTPUT_DURABLE.into(), n, node: None, after_ms: 0 };
             let action = FaultAction::Kill(Kill {
                 node: name.into(),
                 restart_after_ms: Some(5_000),
@@ -221,5 +225,5 @@ fn restarts_of_all_nodes_during_the_nightly_job_leave_nothing_undone() {
             assert!(text.contains("compacted"), "disk {disk} was never compacted");
         }
     });
-    assert!(marks["compaction.committed"] >= 8);
+    assert!(marks[marks::COMPACTION_COMMITTED.name()] >= 8);
 }

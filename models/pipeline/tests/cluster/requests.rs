@@ -4,6 +4,7 @@ use crate::fixture::{ClusterFixture, FIRST_DAY, PROJECT, with_fixture};
 use bytes::Bytes;
 use http::{Request, Response};
 use latent_pipeline::export::MAX_EXPORT_DAYS;
+use latent_pipeline::marks;
 use latent_pipeline::zone::Day;
 use latent_ports::{Env, Message, Net};
 use latent_storekit::http_message::{http_call, response_from_message};
@@ -32,7 +33,7 @@ fn a_forward_that_ingest_cannot_decode_is_answered_503() {
             assert!(answer.headers().contains_key("retry-after"));
         }
     });
-    assert_eq!(marks["ingest.forward-not-read"], 3);
+    assert_eq!(marks[marks::INGEST_FORWARD_NOT_READ.name()], 3);
 }
 
 /// An export of this many days, beginning 60 days before the first.

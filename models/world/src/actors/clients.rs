@@ -13,6 +13,7 @@ mod exports;
 mod response;
 
 use self::response::{ResponseOutcome, verdict};
+use crate::marks;
 use crate::mutex::lock;
 use crate::observe::client_state::ClientState;
 use crate::plan::draws::between;
@@ -179,7 +180,7 @@ impl CustomerClient {
                 (backlog.pause, backlog.failed_attempts) = (FIRST_BACKOFF, 0);
                 continue;
             }
-            self.env.mark(Mark { name: "client.kept", subject: "" });
+            self.env.mark(Mark { name: marks::CLIENT_KEPT, subject: "" });
             backlog.next_attempt_ms = (self.env.clock().wall() + backlog.pause).0;
             backlog.pause = (backlog.pause * 2).min(MAX_BACKLOG_BACKOFF);
             backlog.failed_attempts += 1;
@@ -195,7 +196,7 @@ impl CustomerClient {
             if self.attempt(request, Duration::from_millis(wait_ms.unsigned_abs()), OnNoAnswer::Retry).await {
                 return true;
             }
-            self.env.mark(Mark { name: "client.hurried", subject: "" });
+            self.env.mark(Mark { name: marks::CLIENT_HURRIED, subject: "" });
         }
         self.attempt(request, ANSWER_TIMEOUT, on_no_answer).await
     }
@@ -212,13 +213,13 @@ impl CustomerClient {
         for nth in 1..MAX_ATTEMPTS {
             self.env.clock().sleep(pause).await;
             pause = (pause * 2).min(MAX_BACKOFF);
-            self.env.mark(Mark { name: "client.retried", subject: "" });
+            self.env.mark(Mark { name: marks::CLIENT_RETRIED, subject: "" });
             let on_no_answer = if nth + 1 == MAX_ATTEMPTS { OnNoAnswer::GiveUp } else { OnNoAnswer::Retry };
             if self.attempt(request, ANSWER_TIMEOUT, on_no_answer).await {
                 return;
             }
         }
-        self.env.mark(Mark { name: "client.gave-up", subject: "" });
+        self.env.mark(Mark { name: marks::CLIENT_GAVE_UP, subject: "" });
     }
 
     /// Makes one attempt; returns false if the request must be sent again.

@@ -8,6 +8,7 @@
 use crate::actors::recovery_log::RecoveryLog;
 use crate::actors::recovery_task::RecoveryTask;
 use crate::cluster::node_env::NodeEnv;
+use crate::marks;
 use crate::mutex::lock;
 use latent_engine::sim::{SimEnv, World};
 use latent_pipeline::alarms::Alarm;
@@ -126,12 +127,12 @@ async fn answer_alarms(
         let mut operator_state = lock(&operator_state);
         operator_state.in_progress.clear();
         if report.is_complete() {
-            env.mark(Mark { name: "operator.recovered", subject: "" });
+            env.mark(Mark { name: marks::OPERATOR_RECOVERED, subject: "" });
         } else {
             // Failed days are retried: a data center may have been unreachable.
             let failed = report.days.iter().filter(|day| !day.audited || !day.written);
             operator_state.damaged.extend(failed.map(|day| (day.project, day.day)));
-            env.mark(Mark { name: "operator.recovery-incomplete", subject: "" });
+            env.mark(Mark { name: marks::OPERATOR_RECOVERY_INCOMPLETE, subject: "" });
         }
         operator_state.recovery_ended(report);
     }
@@ -190,9 +191,9 @@ async fn run_recovery_task(
     let name = match report.is_complete() {
         true => {
             order.completed += 1;
-            "operator.order-done"
+            marks::OPERATOR_ORDER_DONE
         }
-        false => "operator.recovery-incomplete",
+        false => marks::OPERATOR_RECOVERY_INCOMPLETE,
     };
     env.mark(Mark { name, subject: "" });
     operator_state.recovery_ended(report);

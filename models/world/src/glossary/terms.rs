@@ -1,5 +1,8 @@
 //! Stages, at which checks run, and the labels of this system's lines of a verdict.
 
+use crate::scenario::store_conditions::{
+    ANSWERS_LOST, CREDENTIALS_EXPIRED, SHORT_PAGES, THROTTLED, UNAVAILABLE, UPLOADS_BROKEN,
+};
 use latent_engine::explain::{GlossaryEntry, GlossaryKind};
 
 const STAGES: [(&str, &str); 9] = [
@@ -152,6 +155,16 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     ),
 ];
 
+/// Conditions of object stores. A fault activates them: no code reports them, so they are not marks.
+const CONDITIONS: [(&str, &str); 6] = [
+    (CREDENTIALS_EXPIRED, "Object stores refuse this node's credentials."),
+    (ANSWERS_LOST, "Puts of an object store take effect and are not answered."),
+    (SHORT_PAGES, "An object store lists its objects in short pages."),
+    (THROTTLED, "An object store answers calls with \"slow down\"."),
+    (UNAVAILABLE, "An object store fails calls."),
+    (UPLOADS_BROKEN, "Uploads to an object store are interrupted."),
+];
+
 pub(super) fn entries() -> Vec<GlossaryEntry> {
     let stage = |(name, means): &(&'static str, &'static str)| {
         let has_device_faults =
@@ -162,5 +175,12 @@ pub(super) fn entries() -> Vec<GlossaryEntry> {
     let word = |(name, parts): &(&'static str, [&'static str; 4])| {
         GlossaryEntry::new(GlossaryKind::Word, *name, *parts)
     };
-    STAGES.iter().map(stage).chain(WORDS.iter().map(word)).collect()
+    let condition = |(name, means): &(&'static str, &'static str)| {
+        let matters =
+            "It is a condition of a node, which a fault activates; backups and the tee depend on the stores.";
+        let next = "`faults` in the scenario activate it: see `condition` in docs/faults.md.";
+        GlossaryEntry::new(GlossaryKind::Word, *name, [*means, matters, "", next])
+    };
+    let words = WORDS.iter().map(word).chain(CONDITIONS.iter().map(condition));
+    STAGES.iter().map(stage).chain(words).collect()
 }

@@ -4,6 +4,7 @@
 use crate::test_run::{CALM, TestRun};
 use latent_engine::{Scenario, Timestamp};
 use latent_oracle::ProjectZones;
+use latent_pipeline::marks;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::UnixMs;
 use latent_world::{Latent, WorldConfig};
@@ -87,7 +88,7 @@ fn a_run_over_a_day_of_unusual_length_is_compacted_and_audited_in_time() {
         let ends_ms = night.ends_ms();
         for project in 1..=3 {
             let subject = format!("p{project}/{}", night.date);
-            let commits_ms = trial.when_ms("compaction.committed", &subject);
+            let commits_ms = trial.when_ms(marks::COMPACTION_COMMITTED, &subject);
             let in_time = ends_ms..ends_ms + 15 * MINUTE_MS;
             // Each of the eight disks compacts the day when it has ended, not an hour before or after, and again
             // later.
@@ -96,10 +97,10 @@ fn a_run_over_a_day_of_unusual_length_is_compacted_and_audited_in_time() {
             assert!(commits_ms.iter().all(|at_ms| *at_ms >= ends_ms), "{} {subject} too early", night.zone);
         }
         // Three hours after midnight all three projects are audited.
-        let audits = trial.when_ms("audit.ran", "");
+        let audits = trial.when_ms(marks::AUDIT_RAN, "");
         let in_time = ends_ms + 180 * MINUTE_MS..ends_ms + 200 * MINUTE_MS;
         let ran = audits.iter().filter(|at_ms| in_time.contains(at_ms)).count();
         assert_eq!(ran, 3, "{} {}: audits at {audits:?}", night.zone, night.date);
-        assert_eq!(trial.marks("audit.failed"), 0);
+        assert_eq!(trial.marks(marks::AUDIT_FAILED), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use latent_engine::sim::{Event, Observer, Record, TraceHash, World, WorldSpec, run_fork};
 use latent_engine::{PhaseReporter, Scenario, System, Verdict};
-use latent_ports::UnixMs;
+use latent_ports::{MarkName, UnixMs};
 use latent_world::{Findings, Latent, WorldConfig};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A recorded mark.
 pub(crate) struct RecordedMark {
-    pub name: String,
+    pub name: &'static str,
     pub subject: String,
     pub at_ms: i64,
 }
@@ -55,7 +55,7 @@ impl Observer for MarkObserver {
         let at_ms = (self.start + Duration::from_nanos(record.time_ns)).0;
         match record.event {
             Event::Mark { name, subject } => {
-                let marked = RecordedMark { name: name.to_owned(), subject: subject.to_owned(), at_ms };
+                let marked = RecordedMark { name, subject: subject.to_owned(), at_ms };
                 lock(&self.marks).push(marked);
             }
             Event::Boot => lock(&self.boots).push((world.node_name(record.node).to_string(), at_ms)),
@@ -97,13 +97,13 @@ impl TestRun {
     }
 
     /// Returns the number of times that the mark was reached.
-    pub fn marks(&self, name: &str) -> u64 {
-        self.marks.iter().filter(|marked| marked.name == name).count() as u64
+    pub fn marks(&self, mark: MarkName) -> u64 {
+        self.marks.iter().filter(|marked| marked.name == mark).count() as u64
     }
 
     /// Returns the times at which the mark was reached for this subject, in order.
-    pub fn when_ms(&self, name: &str, subject: &str) -> Vec<i64> {
-        let of = |marked: &&RecordedMark| marked.name == name && marked.subject == subject;
+    pub fn when_ms(&self, mark: MarkName, subject: &str) -> Vec<i64> {
+        let of = |marked: &&RecordedMark| marked.name == mark && marked.subject == subject;
         self.marks.iter().filter(of).map(|marked| marked.at_ms).collect()
     }
 }

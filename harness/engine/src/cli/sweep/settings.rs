@@ -43,7 +43,7 @@ pub(super) fn resolve_settings<S: System>(
         arguments.scenarios.is_empty() && arguments.seeds.is_none() && arguments.seeds_from.is_none();
     let profile = match &arguments.profile {
         None if !names_none => Profile::default(),
-        asked => profile::find(asked.as_deref())
+        asked => profile::find(asked.as_deref(), explain::unknown_mark::<S>)
             .map_err(|message| context.named_by_its_variable("profile", CliError::Usage(message)))?,
     };
     let given = match (&arguments.scenarios, &profile.scenarios) {
@@ -55,12 +55,10 @@ pub(super) fn resolve_settings<S: System>(
     let (targets, scenarios) = load_scenarios::<S>(context, &given, arguments.release.as_deref())
         .map_err(|failure| context.named_by_its_variable("release", failure))?;
     for mark in &arguments.required_marks {
-        known_mark::<S>(mark, "--require")?;
+        check_mark::<S>(mark)?;
     }
-    let mut required_marks = profile.required_marks.clone().unwrap_or_default();
-    for mark in &required_marks {
-        known_mark::<S>(mark, "latent.toml: required-marks")?;
-    }
+    let mut required_marks: Vec<String> =
+        profile.required_marks.iter().flatten().map(|mark| mark.get_ref().clone()).collect();
     required_marks.extend(arguments.required_marks.iter().cloned());
     let spec = SweepSpec {
         format: FORMAT,
@@ -83,10 +81,10 @@ pub(super) fn resolve_settings<S: System>(
 }
 
 /// Checks a mark before the sweep, which could only fail after hours.
-fn known_mark<S: System>(mark: &str, given_by: &str) -> Result<(), CliError> {
+fn check_mark<S: System>(mark: &str) -> Result<(), CliError> {
     match explain::unknown_mark::<S>(mark) {
         None => Ok(()),
-        Some(Problem { message, hint }) => Err(CliError::Usage(format!("{given_by}: {message}\n  {hint}"))),
+        Some(Problem { message, hint }) => Err(CliError::Usage(format!("--require: {message}\n  {hint}"))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Exports that customers read.
 
 use super::{ANSWER_TIMEOUT, CustomerClient};
+use crate::marks;
 use crate::mutex::lock;
 use crate::observe::client_state::ExportResult;
 use crate::plan::PlannedExport;
@@ -17,7 +18,7 @@ impl CustomerClient {
         self.wait_until(export.at_ms).await;
         let at_ms = self.env.clock().wall().0;
         let body = self.read_pieces(export).await;
-        self.env.mark(Mark { name: "client.exported", subject: "" });
+        self.env.mark(Mark { name: marks::CLIENT_EXPORTED, subject: "" });
         let days = export.from.0..=export.to.0;
         lock(&self.client_state.exports).push(ExportResult { project: export.project, at_ms, days, body });
     }

@@ -12,6 +12,7 @@ use latent_engine::sim::{
     LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, ReadsAfterFailedSync,
     RemoveDirectory, ShortRead, SlowDisk, SyncFailure, Trigger, keyed_draw,
 };
+use latent_pipeline::marks;
 
 const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
@@ -121,13 +122,13 @@ impl FaultSampler<'_> {
             }
             _ => {
                 let marks = [
-                    "compaction.merging",
-                    "compaction.output-durable",
-                    "compaction.committed",
-                    "arb.segment-opened",
-                    "repair.compared",
+                    marks::COMPACTION_MERGING,
+                    marks::COMPACTION_OUTPUT_DURABLE,
+                    marks::COMPACTION_COMMITTED,
+                    marks::ARB_SEGMENT_OPENED,
+                    marks::REPAIR_COMPARED,
                 ];
-                let name = self.pick(92, &marks).to_owned();
+                let name = self.pick(92, &marks).into();
                 Trigger::Mark { name, n: self.within(93, 1, 12), node: None, after_ms }
             }
         }
