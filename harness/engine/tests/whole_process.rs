@@ -308,9 +308,9 @@ fn a_fault_at_a_node_that_is_not_there_is_refused() {
     let output = wal(&["run", &file]);
     assert_eq!(output.status.code(), Some(2));
     insta::assert_snapshot!(stable(&output.stderr, &file), @r#"
-    error: FILE:7:81: a fault at node 'lgo', which wal does not have
+    error: FILE:7:82: a fault at node 'lgo', which wal does not have
         7 |     { "trigger": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }
-          |                                                                                 ^^^^^
+          |                                                                                  ^^^^^
       did you mean 'log'? nodes: log
     "#);
 }

@@ -95,9 +95,9 @@ fn an_impossible_date() {
 #[test]
 fn an_impossible_date_in_a_fault() {
     insta::assert_snapshot!(with("2016-02-22T17:21:00-08:00", "2015-02-29T17:21:00-08:00"), @r#"
-    late.json:13:25: invalid date and time '2015-02-29T17:21:00-08:00': parameter 'day' for `2015-02` is invalid, must be in range `1..=28`
+    late.json:13:26: invalid date and time '2015-02-29T17:21:00-08:00': parameter 'day' for `2015-02` is invalid, must be in range `1..=28`
        13 |     { "trigger": { "at": "2015-02-29T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for
-          |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          |                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^
       write it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z
     "#);
 }
@@ -105,9 +105,9 @@ fn an_impossible_date_in_a_fault() {
 #[test]
 fn a_fault_outside_the_run() {
     insta::assert_snapshot!(with("2016-02-22T17:21:00-08:00", "2016-03-22T17:21:00-08:00"), @r#"
-    late.json:13:25: a fault at 2016-03-23T01:21:00Z, which is outside the run
+    late.json:13:26: a fault at 2016-03-23T01:21:00Z, which is outside the run
        13 |     { "trigger": { "at": "2016-03-22T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for
-          |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          |                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^
       the run lasts from 2016-02-21T00:00:00Z to 2016-02-26T00:00:00Z
     "#);
 }
@@ -165,21 +165,21 @@ fn a_fault_that_waits_for_an_unknown_mark() {
     let at = "\"at\": \"2016-02-22T17:21:00-08:00\"";
     let mark = |name: &str| with(at, &format!("\"mark\": {{ \"name\": \"{name}\", \"n\": 1 }}"));
     insta::assert_snapshot!(mark("toy.delivred"), @r#"
-    late.json:13:37: unknown mark 'toy.delivred'
+    late.json:13:38: unknown mark 'toy.delivred'
        13 | { "trigger": { "mark": { "name": "toy.delivred", "n": 1 } }, "action": { "pause": { "node": "a",
-          |                                 ^^^^^^^^^^^^^^
+          |                                  ^^^^^^^^^^^^^^
       did you mean toy.delivered? `toy marks` lists all 3
     "#);
     insta::assert_snapshot!(mark("fork:toy.rehearsed"), @r#"
-    late.json:13:37: a fault cannot wait for 'fork:toy.rehearsed', a mark of a fork
+    late.json:13:38: a fault cannot wait for 'fork:toy.rehearsed', a mark of a fork
        13 | { "trigger": { "mark": { "name": "fork:toy.rehearsed", "n": 1 } }, "action": { "pause": { "node"
-          |                                 ^^^^^^^^^^^^^^^^^^^^
+          |                                  ^^^^^^^^^^^^^^^^^^^^
       faults are injected in the main world: wait for toy.rehearsed
     "#);
     insta::assert_snapshot!(mark(""), @r#"
-    late.json:13:37: unknown mark ''
+    late.json:13:38: unknown mark ''
        13 | { "trigger": { "mark": { "name": "", "n": 1 } }, "action": { "pause": { "node": "a", "for_ms": 1
-          |                                 ^^
+          |                                  ^^
       `toy marks` lists all 3
     "#);
 }
