@@ -75,7 +75,7 @@ fn a_misspelt_fault() {
     let message = with("\"pause\"", "\"puase\"");
     // The list of all faults grows with the simulator.
     insta::assert_snapshot!(message.split(", pause").next().unwrap(), @r#"
-    late.json:13:68: unknown choice `puase` in /faults/0/action
+    late.json:13:69: unknown choice `puase` in /faults/0/action
        13 | T17:21:00-08:00" }, "action": { "puase": { "node": "a", "for_ms": 10 } } }
           |                                 ^^^^^^^
       did you mean `pause`? known here: kill
@@ -166,20 +166,20 @@ fn a_fault_that_waits_for_an_unknown_mark() {
     let mark = |name: &str| with(at, &format!("\"mark\": {{ \"name\": \"{name}\", \"n\": 1 }}"));
     insta::assert_snapshot!(mark("toy.delivred"), @r#"
     late.json:13:38: unknown mark 'toy.delivred'
-       13 | { "trigger": { "mark": { "name": "toy.delivred", "n": 1 } }, "action": { "pause": { "node": "a",
-          |                                  ^^^^^^^^^^^^^^
+       13 |  "trigger": { "mark": { "name": "toy.delivred", "n": 1 } }, "action": { "pause": { "node": "a", 
+          |                                 ^^^^^^^^^^^^^^
       did you mean toy.delivered? `toy marks` lists all 3
     "#);
     insta::assert_snapshot!(mark("fork:toy.rehearsed"), @r#"
     late.json:13:38: a fault cannot wait for 'fork:toy.rehearsed', a mark of a fork
-       13 | { "trigger": { "mark": { "name": "fork:toy.rehearsed", "n": 1 } }, "action": { "pause": { "node"
-          |                                  ^^^^^^^^^^^^^^^^^^^^
+       13 |  "trigger": { "mark": { "name": "fork:toy.rehearsed", "n": 1 } }, "action": { "pause": { "node":
+          |                                 ^^^^^^^^^^^^^^^^^^^^
       faults are injected in the main world: wait for toy.rehearsed
     "#);
     insta::assert_snapshot!(mark(""), @r#"
     late.json:13:38: unknown mark ''
-       13 | { "trigger": { "mark": { "name": "", "n": 1 } }, "action": { "pause": { "node": "a", "for_ms": 1
-          |                                  ^^
+       13 |  "trigger": { "mark": { "name": "", "n": 1 } }, "action": { "pause": { "node": "a", "for_ms": 10
+          |                                 ^^
       `toy marks` lists all 3
     "#);
 }

@@ -280,7 +280,7 @@ fn line(what: &ResultsLine) -> io::Result<String> {
 mod tests {
     use super::*;
 
-    const HEADER: &str = r#"{"sweep":{"format":2,"build":"b","scenarios":[{"given":"a","digest":"","expect":"clean","required_marks":[]}],"seeds":{"range":[1,3]},"slice":{"index":1,"of":1},"release":null,"required_marks":[],"limits":{"for_ms":null,"case_time_ms":1000,"case_memory_mb":100}}}"#;
+    const HEADER: &str = r#"{"sweep":{"format":3,"build":"b","scenarios":[{"given":"a","digest":"","expect":"clean","required_marks":[]}],"seeds":{"range":[1,3]},"slice":{"index":1,"of":1},"release":null,"required_marks":[],"limits":{"for_ms":null,"case_time_ms":1000,"case_memory_mb":100}}}"#;
     const CASE: &str = r#"{"case":{"scenario":"a","seed":1,"determinism_checked":false,"finding":{"outcome":"violated","fingerprint":"W1:x","items":0,"detail":"","sim_ms":1,"trace_hash":"00","trace_records":1,"judged":1},"marks":{},"wall_ms":1}}"#;
 
     fn read(text: &str) -> Result<SweepResults, ResultsError> {

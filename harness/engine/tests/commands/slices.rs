@@ -45,7 +45,7 @@ fn one_job_two_jobs_and_four_merged_slices_give_the_same_result() {
     assert_eq!(screen(&merge(&files, &[]), &files.join(" ")), screen(&one, "one.jsonl"));
     let report: Value = serde_json::from_str(&merge(&files, &["--json"]).out).expect("it is JSON");
     let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"cases failed failures marks outcomes sim_ms sweep twice unreached without_items without_verdict");
+    insta::assert_snapshot!(keys.join(" "), @"cases determinism_checked failed failures marks marks_not_reached outcomes sim_ms sweep without_items without_verdict");
     assert_eq!((&report["cases"], &report["failed"]), (&32.into(), &5.into()));
 }
 

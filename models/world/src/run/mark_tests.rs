@@ -1,10 +1,11 @@
 //! No verdict depends on a mark: a world whose nodes report none is judged like the same world with marks.
 //!
-//! Both worlds run without the faults that a mark triggers, which the second world would never see. Required marks are
-//! the engine's and not part of the verdict.
+//! Both worlds run without the faults and drills that a mark triggers, which the second world would never see. Required
+//! marks are the engine's and not part of the verdict.
 
 use super::WorldRun;
 use crate::cluster::node_env::MarkPolicy;
+use crate::plan::DrillTrigger;
 use crate::run::findings::Findings;
 use crate::{Latent, WorldConfig, WorldPlan};
 use latent_engine::sim::{Trigger, World, WorldSpec, keyed_draw, run_fork};
@@ -43,13 +44,15 @@ fn verdict(
         start: scenario.start.0,
         keep_log: false,
     };
+    let mut system = plan.system.clone();
+    system.drills.retain(|drill| matches!(drill.trigger, DrillTrigger::AtMs(_)));
     let run = async |world: World| {
         for fault in &plan.faults {
             if !matches!(fault.trigger, Trigger::Mark { .. }) {
                 world.arm(fault.clone());
             }
         }
-        let mut run = WorldRun::new(&plan.system, scenario, world, PhaseReporter::silent(), marks);
+        let mut run = WorldRun::new(&system, scenario, world, PhaseReporter::silent(), marks);
         run.execute().await;
         run.finish()
     };

@@ -279,8 +279,8 @@ impl WorkloadSpec {
 
     fn shares(&self) -> impl Iterator<Item = (&'static str, u32)> {
         let offline_windows =
-            self.offline_windows.iter().map(|absence| ("absences.share_ppm", absence.share_ppm));
-        let clocks = self.clock_skews.iter().map(|clock| ("wrong_clocks.share_ppm", clock.share_ppm));
+            self.offline_windows.iter().map(|absence| ("offline_windows.share_ppm", absence.share_ppm));
+        let clocks = self.clock_skews.iter().map(|clock| ("clock_skews.share_ppm", clock.share_ppm));
         let always = [
             ("late.share_ppm", self.late.share_ppm),
             ("late.same_day_ppm + late.long_ppm", self.late.same_day_ppm.saturating_add(self.late.long_ppm)),

@@ -201,11 +201,11 @@ fn invalid_specifications_are_rejected() {
         ),
         (
             |spec| spec.offline_windows = vec![OfflineWindow { from_ms: 9, to_ms: 3, share_ppm: 1 }],
-            "absences is 9..=3",
+            "offline_windows is 9..=3",
         ),
         (
             |spec| spec.clock_skews = vec![ClockSkew { by_ms: 9, share_ppm: 2_000_000 }],
-            "wrong_clocks.share_ppm is 2000000 parts",
+            "clock_skews.share_ppm is 2000000 parts",
         ),
         (
             |spec| {
