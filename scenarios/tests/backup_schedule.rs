@@ -12,5 +12,5 @@ fn a_backup_is_taken_every_day_while_the_operator_is_cut_off_for_six() {
     assert_eq!((report["outcome"].as_str(), code), (Some("recovered"), Some(0)), "{report}");
     // Eleven days, two data centers.
     assert_eq!(marks(&report, "backup.catalog-durable"), 22, "{}", report["marks"]);
-    assert!(marks(&report, "alarms.unheard") > 0, "{}", report["marks"]);
+    assert!(marks(&report, "alarms.undelivered") > 0, "{}", report["marks"]);
 }

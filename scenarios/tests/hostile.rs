@@ -14,7 +14,7 @@ fn weakened(store: &str, permission: &str, outcome: &str) -> (String, Value) {
     scenario["topology"] = json!({ "credentials": { "production": { store: [permission] } } });
     scenario["expect"] = json!(outcome);
     // Whether a recovery completes is not tested here.
-    scenario["required_marks"] = json!(["hostile.struck"]);
+    scenario["required_marks"] = json!(["adversary.wiped"]);
     let file = scratch(&format!("{name}.json"), &scenario.to_string());
     let file = file.to_str().expect("cargo's directory has a plain name").to_owned();
     let (report, code) = report_of(command(&["run", "--json", &file]));

@@ -13,8 +13,8 @@ latent_ports::marks! {
     EDGE_NOT_FORWARDED = "edge.not-forwarded";
     /// An edge chose another edge for its copies.
     EDGE_PEER_CHANGED = "edge.peer-changed";
-    /// An edge refused a message of a node that may not send it.
-    EDGE_STRANGER_REFUSED = "edge.stranger-refused";
+    /// A request is durable in the tee, on two edges.
+    EDGE_TEE_DURABLE = "edge.tee-durable";
     /// A request was let through without a tee record (accept-and-record-gap).
     EDGE_TEE_GAP = "edge.tee-gap";
     /// A recorded gap of the tee was closed.
@@ -31,8 +31,8 @@ latent_ports::marks! {
     EDGE_TEE_REFUSED = "edge.tee-refused";
     /// A tee record got a new number because its file could not be continued.
     EDGE_TEE_RENUMBERED = "edge.tee-renumbered";
-    /// A request is durable in the tee, on two edges.
-    EDGE_TEED = "edge.teed";
+    /// An edge refused a message of a node that may not send it.
+    EDGE_UNAUTHORIZED_CALL = "edge.unauthorized-call";
     /// The other edge's copy lacks earlier bytes, which are sent first.
     TEE_COPY_BEHIND = "tee.copy-behind";
     /// The other edge's copy has other bytes at the same place.
@@ -54,7 +54,7 @@ latent_ports::marks! {
     /// An upload completed an object that lacked records.
     TEE_OBJECT_COMPLETED = "tee.object-completed";
     /// The report of an upload did not reach the other edge; it uploads its copy too.
-    TEE_PEER_NOT_TOLD = "tee.peer-not-told";
+    TEE_PEER_NOTIFY_FAILED = "tee.peer-notify-failed";
     /// A damaged tee file was completed from other copies.
     TEE_REPAIRED = "tee.repaired";
     /// An edge uploaded the file of another edge that did not.

@@ -109,7 +109,7 @@ async fn handle<E: Env>(node: Arc<EdgeNode<E>>, request: Request) -> Message {
     let asked = service(&request.message);
     if asked.is_some_and(|service| !node.config.is_allowed(service, request.from)) {
         node.env
-            .mark(Mark { name: marks::EDGE_STRANGER_REFUSED, subject: &format!("node {}", request.from.0) });
+            .mark(Mark { name: marks::EDGE_UNAUTHORIZED_CALL, subject: &format!("node {}", request.from.0) });
         return Message::default();
     }
     match asked {

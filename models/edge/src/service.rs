@@ -73,7 +73,7 @@ impl<E: Env> Edge<E> {
         };
         match (written.durable, on_failure) {
             (Ok(()), _) => {
-                self.env.mark(Mark { name: marks::EDGE_TEED, subject: "" });
+                self.env.mark(Mark { name: marks::EDGE_TEE_DURABLE, subject: "" });
                 Ok(written.record)
             }
             (Err(TeeWriteError::Unencodable(error)), _) => {

@@ -306,7 +306,7 @@ impl<E: Env> AlarmSender<E> {
             match self.env.net().call(operator, message, CALL_TIMEOUT).await {
                 Ok(_) => self.lock().acknowledge(&alarm),
                 Err(_) => {
-                    self.env.mark(Mark { name: marks::ALARMS_UNHEARD, subject: "" });
+                    self.env.mark(Mark { name: marks::ALARMS_UNDELIVERED, subject: "" });
                     self.env.clock().sleep(RETRY_AFTER).await;
                 }
             }

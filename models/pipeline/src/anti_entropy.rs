@@ -119,8 +119,8 @@ async fn compare<E: Env>(
 async fn release_quarantine<E: Env>(env: &E, disk: NodeId, project: u32, day: Day) {
     let order = ArbRequest::ReleaseQuarantine { project, day };
     let name = match call(env, disk, &order, Bytes::new(), CALL_TIMEOUT).await {
-        Ok(_) => marks::REPAIR_ASIDE_LET_GO,
-        Err(_) => marks::REPAIR_ASIDE_KEPT,
+        Ok(_) => marks::REPAIR_QUARANTINE_RELEASED,
+        Err(_) => marks::REPAIR_QUARANTINE_RELEASE_FAILED,
     };
     env.mark(Mark { name, subject: &format!("p{project}/{day}") });
 }
@@ -143,7 +143,7 @@ async fn reconcile<E: Env>(
             // A corrupt copy is quarantined only after the others were read.
             let quarantine = ArbRequest::Quarantine { project, day };
             if call(env, *disk, &quarantine, Bytes::new(), CALL_TIMEOUT).await.is_err() {
-                env.mark(Mark { name: marks::REPAIR_SET_ASIDE_FAILED, subject: &subject });
+                env.mark(Mark { name: marks::REPAIR_QUARANTINE_FAILED, subject: &subject });
             }
         }
     }
@@ -157,6 +157,6 @@ async fn reconcile<E: Env>(
     };
     let writes = disks.iter().map(|disk| call(env, *disk, &write.call, write.body.clone(), CALL_TIMEOUT));
     let done = join_all(writes).await.iter().all(Result::is_ok);
-    let name = if done && enough { marks::REPAIR_BROUGHT_TOGETHER } else { marks::REPAIR_INCOMPLETE };
+    let name = if done && enough { marks::REPAIR_CONVERGED } else { marks::REPAIR_INCOMPLETE };
     env.mark(Mark { name, subject: &subject });
 }

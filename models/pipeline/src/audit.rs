@@ -119,7 +119,7 @@ impl<E: Env> Auditor<E> {
     /// holds. The caches depend on each other, so all are cleared.
     fn reset_after_clock_step(&mut self, now: UnixMs, tee: &TeeStoreConfig) {
         if now + CLOCK_STEP_BACK < self.newest {
-            self.env.mark(Mark { name: marks::AUDIT_MEMORY_DROPPED, subject: "" });
+            self.env.mark(Mark { name: marks::AUDIT_STATE_RESET, subject: "" });
             self.reader = TeeReader::new(&self.env, tee);
             self.expected.clear();
             self.passed.clear();

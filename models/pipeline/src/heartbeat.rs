@@ -104,7 +104,7 @@ pub async fn monitor<E: Env>(
             }
         }
         for alarm in monitor.overdue(env.clock().monotonic()) {
-            env.mark(Mark { name: marks::JOBS_STOPPED, subject: "" });
+            env.mark(Mark { name: marks::JOBS_OVERDUE, subject: "" });
             alarms.raise(alarm);
         }
     }

@@ -4,39 +4,39 @@ latent_ports::marks! {
     /// A node's outbox was full: its oldest alarm was dropped.
     ALARMS_DROPPED = "alarms.dropped";
     /// An alarm could not be delivered to the operator and is retried.
-    ALARMS_UNHEARD = "alarms.unheard";
+    ALARMS_UNDELIVERED = "alarms.undelivered";
     /// A disk could not be read at boot; the node serves nothing and tries again.
     ARB_BOOT_FAILED = "arb.boot-failed";
-    /// The removal of old files could not be made durable.
-    ARB_CLEAN_UP_SYNC_FAILED = "arb.clean-up-sync-failed";
     /// A day's files do not verify: the disk refuses the day until it is filled again.
-    ARB_CORRUPT_DAY = "arb.corrupt-day";
+    ARB_DAY_CORRUPT = "arb.day-corrupt";
+    /// A damaged day was quarantined, to be filled from other copies.
+    ARB_DAY_QUARANTINED = "arb.day-quarantined";
     /// A day could not be read because of a disk error, and is read again later.
     ARB_DAY_UNREADABLE = "arb.day-unreadable";
+    /// Altered events of a day were replaced by the originals.
+    ARB_EVENTS_REPLACED = "arb.events-replaced";
     /// A file that no manifest refers to any more was removed after its grace time.
     ARB_FILE_REMOVED = "arb.file-removed";
+    /// The removal of old files could not be made durable.
+    ARB_GC_SYNC_FAILED = "arb.gc-sync-failed";
     /// A damaged lease file was quarantined; tokens continue above it.
-    ARB_LEASE_SET_ASIDE = "arb.lease-set-aside";
-    /// Altered events of a day were replaced by the originals.
-    ARB_REPLACED = "arb.replaced";
+    ARB_LEASE_QUARANTINED = "arb.lease-quarantined";
     /// A new segment was opened for writing.
     ARB_SEGMENT_OPENED = "arb.segment-opened";
-    /// A damaged day was quarantined, to be filled from other copies.
-    ARB_SET_ASIDE = "arb.set-aside";
     /// Bytes of a failed append were cut off before a segment was sealed.
-    ARB_TAIL_CUT = "arb.tail-cut";
+    ARB_TAIL_TRUNCATED = "arb.tail-truncated";
     /// The audit found events whose contents differ from the tee's.
     AUDIT_ALTERED = "audit.altered";
     /// A project's nightly audit is complete.
     AUDIT_COMPLETE = "audit.complete";
     /// An audit could not read what it compares.
     AUDIT_FAILED = "audit.failed";
-    /// The audit's clock had been ahead: it dropped what it remembered and reads everything again.
-    AUDIT_MEMORY_DROPPED = "audit.memory-dropped";
     /// The audit found events missing or altered in an export.
     AUDIT_MISMATCH = "audit.mismatch";
     /// An audit read the tee.
     AUDIT_RAN = "audit.ran";
+    /// The audit's clock had been ahead: it dropped what it remembered and reads everything again.
+    AUDIT_STATE_RESET = "audit.state-reset";
     /// The audit could not read an object of the tee.
     AUDIT_TEE_UNREADABLE = "audit.tee-unreadable";
     /// The previous backup of a day that changed could not be read for comparison.
@@ -59,6 +59,8 @@ latent_ports::marks! {
     BACKUP_FAILED = "backup.failed";
     /// The backup node could not read when it was first started.
     BACKUP_FIRST_BOOT_UNKNOWN = "backup.first-boot-unknown";
+    /// The monitor could not read the newest backup of a data center.
+    BACKUP_MONITOR_FAILED = "backup.monitor-failed";
     /// A data center could not be asked for its newest backup.
     BACKUP_NEWEST_UNKNOWN = "backup.newest-unknown";
     /// A data center has no backup of the last interval: an alarm is raised.
@@ -68,19 +70,17 @@ latent_ports::marks! {
     /// One project could not be copied; the others' backup continues.
     BACKUP_PROJECT_FAILED = "backup.project-failed";
     /// No data center has a segment any more that the last backup held.
-    BACKUP_SEGMENT_GONE = "backup.segment-gone";
+    BACKUP_SEGMENT_LOST = "backup.segment-lost";
     /// A backup began.
     BACKUP_STARTED = "backup.started";
-    /// The watch could not read the newest backup of a data center.
-    BACKUP_UNSEEN = "backup.unseen";
     /// A compaction's output took the place of its inputs.
     COMPACTION_COMMITTED = "compaction.committed";
+    /// A nightly compaction failed too often for this night.
+    COMPACTION_JOB_ABANDONED = "compaction.job-abandoned";
     /// A project's nightly compaction is complete on every disk.
     COMPACTION_JOB_COMPLETE = "compaction.job-complete";
     /// A nightly compaction failed on a disk and is tried again.
     COMPACTION_JOB_FAILED = "compaction.job-failed";
-    /// A nightly compaction failed too often for this night.
-    COMPACTION_JOB_GIVEN_UP = "compaction.job-given-up";
     /// A compaction began to merge its inputs.
     COMPACTION_MERGING = "compaction.merging";
     /// A compaction's output is durable, and not yet in the manifest.
@@ -97,12 +97,12 @@ latent_ports::marks! {
     HINTS_FULL = "hints.full";
     /// A hint was handed off to its disk.
     HINTS_HANDED_OFF = "hints.handed-off";
-    /// A hint could not be written.
-    HINTS_NOT_KEPT = "hints.not-kept";
     /// The removal of a hint could not be made durable.
     HINTS_SYNC_FAILED = "hints.sync-failed";
-    /// A hold ended although nothing answered it.
-    HOLD_ENDED = "hold.ended";
+    /// A hint could not be written.
+    HINTS_WRITE_FAILED = "hints.write-failed";
+    /// A hold expired although nothing answered it.
+    HOLD_EXPIRED = "hold.expired";
     /// A hold could not be placed or released at a store.
     HOLD_FAILED = "hold.failed";
     /// What could answer an open alarm is kept from expiring.
@@ -112,47 +112,47 @@ latent_ports::marks! {
     /// An ingest node could not start and tries again.
     INGEST_BOOT_FAILED = "ingest.boot-failed";
     /// An ingest node could not decode what an edge forwarded.
-    INGEST_FORWARD_NOT_READ = "ingest.forward-not-read";
+    INGEST_FORWARD_UNDECODABLE = "ingest.forward-undecodable";
     /// A disk missed a write; it is kept as a hint.
     INGEST_HINTED = "ingest.hinted";
     /// A nightly job has not been complete for too long: an alarm is raised.
-    JOBS_STOPPED = "jobs.stopped";
+    JOBS_OVERDUE = "jobs.overdue";
     /// An object store could not start and tries again.
     OBJECTS_BOOT_FAILED = "objects.boot-failed";
     /// An object store's folder differs from what it remembers, and is read again.
-    OBJECTS_NAMES_DIFFER = "objects.names-differ";
+    OBJECTS_LISTING_RELOADED = "objects.listing-reloaded";
     /// A recovery could not read a segment of a backup.
     RECOVERY_BACKUP_UNREADABLE = "recovery.backup-unreadable";
     /// A recovery filled what backups lacked from the tee.
     RECOVERY_COMPLETED_FROM_TEE = "recovery.completed-from-tee";
     /// A recovery found an event that it would have written twice.
-    RECOVERY_DOUBLED = "recovery.doubled";
+    RECOVERY_DUPLICATE = "recovery.duplicate";
     /// A recovery ended.
     RECOVERY_ENDED = "recovery.ended";
-    /// Production does not hold what a recovery wrote.
-    RECOVERY_NOT_AS_WRITTEN = "recovery.not-as-written";
     /// An older backup held what the newest lacked.
     RECOVERY_OLDER_BACKUP = "recovery.older-backup";
     /// A recovery began.
     RECOVERY_STARTED = "recovery.started";
     /// A recovery could not read an object of the tee.
     RECOVERY_TEE_DAMAGED = "recovery.tee-damaged";
-    /// Quarantined files could not be removed; the removal is retried.
-    REPAIR_ASIDE_KEPT = "repair.aside-kept";
-    /// Quarantined files were removed: the day is whole again.
-    REPAIR_ASIDE_LET_GO = "repair.aside-let-go";
-    /// Copies that differed are equal again.
-    REPAIR_BROUGHT_TOGETHER = "repair.brought-together";
+    /// Production does not hold what a recovery wrote.
+    RECOVERY_VERIFY_FAILED = "recovery.verify-failed";
     /// A project's copies were compared.
     REPAIR_COMPARED = "repair.compared";
     /// A project's nightly comparison is complete.
     REPAIR_COMPLETE = "repair.complete";
+    /// Copies that differed are equal again.
+    REPAIR_CONVERGED = "repair.converged";
     /// Copies of a day differ.
     REPAIR_COPIES_DIFFER = "repair.copies-differ";
     /// Copies that differed could not all be written; it is tried again.
     REPAIR_INCOMPLETE = "repair.incomplete";
     /// A corrupt copy could not be quarantined.
-    REPAIR_SET_ASIDE_FAILED = "repair.set-aside-failed";
+    REPAIR_QUARANTINE_FAILED = "repair.quarantine-failed";
+    /// Quarantined files could not be removed; the removal is retried.
+    REPAIR_QUARANTINE_RELEASE_FAILED = "repair.quarantine-release-failed";
+    /// Quarantined files were removed: the day is whole again.
+    REPAIR_QUARANTINE_RELEASED = "repair.quarantine-released";
     /// A retention shorter than promised was configured, and is not followed.
     RETENTION_REFUSED = "retention.refused";
     /// An old object of the tee could not be removed.
@@ -160,7 +160,7 @@ latent_ports::marks! {
     /// An object of the tee was removed after its retention.
     TEE_EXPIRED = "tee.expired";
     /// The tee store's maintenance could not list the store.
-    TEE_LOOK_FAILED = "tee.look-failed";
+    TEE_LIST_FAILED = "tee.list-failed";
     /// The keeper found a tee file of which no whole object is left: an alarm is raised.
     TEE_LOST = "tee.lost";
     /// The keeper added a second object of a tee file.

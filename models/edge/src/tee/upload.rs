@@ -306,7 +306,7 @@ impl<E: Env> Uploader<E> {
                 self.env.disk().sync_dir(OWN_DIR).await?;
                 if !self.peers.notify_uploaded(name).await {
                     // A peer that holds a copy uploads it two hours after the hour.
-                    self.env.mark(Mark { name: marks::TEE_PEER_NOT_TOLD, subject: "" });
+                    self.env.mark(Mark { name: marks::TEE_PEER_NOTIFY_FAILED, subject: "" });
                 }
             }
             FileSource::Peer => self.copies.remove(name).await?,

@@ -38,7 +38,7 @@ fn a_node_that_is_not_a_peer_cannot_change_read_or_drop_a_copy() {
         fixture.world.sleep(10 * SECOND).await;
         let path = format!("tee-peer/{name}");
         assert_eq!(fixture.world.disk_image(EDGES[1]).read(&path).unwrap(), before.read(&path).unwrap());
-        assert_eq!(fixture.world.marks()[marks::EDGE_STRANGER_REFUSED.name()], 3);
+        assert_eq!(fixture.world.marks()[marks::EDGE_UNAUTHORIZED_CALL.name()], 3);
         // The real peer is still accepted, and the file is continued.
         assert_eq!(fixture.post(EDGES[0], "kept too").await, 200);
         fixture.world.sleep(3 * HOUR).await;

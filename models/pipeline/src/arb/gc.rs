@@ -112,7 +112,7 @@ impl<E: Env> ArbStore<E> {
         for dir in dirs {
             match self.env.disk().sync_dir(&dir).await {
                 Err(error) if error.kind != DiskErrorKind::NotFound => {
-                    self.env.mark(Mark { name: marks::ARB_CLEAN_UP_SYNC_FAILED, subject: &dir });
+                    self.env.mark(Mark { name: marks::ARB_GC_SYNC_FAILED, subject: &dir });
                 }
                 // A directory that is gone was quarantined as a whole, including removals that were not durable.
                 _ => {

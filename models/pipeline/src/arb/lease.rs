@@ -131,7 +131,7 @@ impl<E: Env> Leases<E> {
         };
         // Must be durable before the next file grants a token: without this name, its tokens would start too low.
         env.disk().sync_dir(&format!("arb/{project}")).await?;
-        env.mark(Mark { name: marks::ARB_LEASE_SET_ASIDE, subject: what });
+        env.mark(Mark { name: marks::ARB_LEASE_QUARANTINED, subject: what });
         self.open(env, project, files_before).await
     }
 

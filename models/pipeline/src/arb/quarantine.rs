@@ -120,7 +120,7 @@ impl<E: Env> ArbStore<E> {
         self.days().remove(&(project, day));
         lock(&self.corrupt).remove(&(project, day));
         lock(&self.quarantined).insert((project, day));
-        self.env.mark(Mark { name: marks::ARB_SET_ASIDE, subject: &target });
+        self.env.mark(Mark { name: marks::ARB_DAY_QUARANTINED, subject: &target });
         Ok(())
     }
 

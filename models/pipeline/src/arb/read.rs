@@ -309,7 +309,7 @@ impl<E: Env> ArbStore<E> {
         let file = self.env.disk().open(&day.path(id), OpenMode::ReadWrite).await?;
         file.truncate(valid).await?;
         file.sync().await?;
-        self.env.mark(Mark { name: marks::ARB_TAIL_CUT, subject: "" });
+        self.env.mark(Mark { name: marks::ARB_TAIL_TRUNCATED, subject: "" });
         Ok(())
     }
 

@@ -64,7 +64,7 @@ impl<E: Env> ArbStore<E> {
         day.commit(&edit).await?;
         let gone = edit.remove.iter().map(|id| day.path(*id)).collect();
         self.schedule_removal(day.project, day.day, gone);
-        self.env.mark(Mark { name: marks::ARB_REPLACED, subject: &day.dir() });
+        self.env.mark(Mark { name: marks::ARB_EVENTS_REPLACED, subject: &day.dir() });
         Ok(())
     }
 }

@@ -263,7 +263,7 @@ impl<E: Env> ArbStore<E> {
     /// Refuses a day until it is quarantined and filled again.
     pub(super) fn note_corrupt(&self, project: u32, day: Day, what: String) {
         if lock(&self.corrupt).insert((project, day), what.clone()).is_none() {
-            self.env.mark(Mark { name: marks::ARB_CORRUPT_DAY, subject: &what });
+            self.env.mark(Mark { name: marks::ARB_DAY_CORRUPT, subject: &what });
         }
     }
 

@@ -36,7 +36,7 @@ pub async fn run<E: Env>(env: E, boot: BootConfig, clock: MedianClock<E>, alarms
                 // Before the first backup, its due time is used, counted from this boot.
                 Ok(newest) => newest.unwrap_or(first),
                 Err(why) => {
-                    env.mark(Mark { name: marks::BACKUP_UNSEEN, subject: &why });
+                    env.mark(Mark { name: marks::BACKUP_MONITOR_FAILED, subject: &why });
                     UnixMs(i64::MIN)
                 }
             };

@@ -274,7 +274,7 @@ impl<E: Env> BackupAttempt<'_, E> {
         let mut plan = self.state.baseline.plan(round.position_ms, found, &lacking, is_obtainable);
         let gone = replicate_segments(data_centers, all, &plan.days).await;
         for (project, day) in plan.drop_segments(&gone, found) {
-            self.env.mark(Mark { name: marks::BACKUP_SEGMENT_GONE, subject: "" });
+            self.env.mark(Mark { name: marks::BACKUP_SEGMENT_LOST, subject: "" });
             self.alarms.raise(Alarm::BackupDamaged { project, day });
         }
         for alarm in std::mem::take(&mut plan.alarms) {

@@ -142,7 +142,7 @@ impl<E: Env> CompactionWorker<E> {
                 self.env.clock().sleep(RETRY_AFTER).await;
             }
         }
-        self.env.mark(Mark { name: marks::COMPACTION_JOB_GIVEN_UP, subject: &format!("p{project}: {why}") });
+        self.env.mark(Mark { name: marks::COMPACTION_JOB_ABANDONED, subject: &format!("p{project}: {why}") });
         self.alarms.raise(Alarm::CompactionFailed { project, disk: disk.0, why });
         false
     }

@@ -78,7 +78,7 @@ impl<E: Env> Hints<E> {
             *next
         };
         if let Err(error) = self.write_file(disk, number, write).await {
-            self.env.mark(Mark { name: marks::HINTS_NOT_KEPT, subject: &error.to_string() });
+            self.env.mark(Mark { name: marks::HINTS_WRITE_FAILED, subject: &error.to_string() });
         }
         // Also after a failure: the file is delivered if it is complete, and must be removed in any case.
         self.numbers_by_disk.lock().await.entry(disk).or_default().push(number);

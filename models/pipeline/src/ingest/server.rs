@@ -55,7 +55,7 @@ async fn handle<E: Env>(ingest: Arc<IngestNode<E>>, request: Request) -> Message
         // An edge of another release may encode the head differently. The client is not at fault, and would never retry
         // a 4xx.
         Err(error) => {
-            ingest.env.mark(Mark { name: marks::INGEST_FORWARD_NOT_READ, subject: &error.to_string() });
+            ingest.env.mark(Mark { name: marks::INGEST_FORWARD_UNDECODABLE, subject: &error.to_string() });
             unavailable(&error.to_string())
         }
     };

@@ -68,7 +68,7 @@ impl<E: Env> ObjectFiles<E> {
         if there == remembered {
             return Ok(());
         }
-        self.env.mark(Mark { name: marks::OBJECTS_NAMES_DIFFER, subject: dir });
+        self.env.mark(Mark { name: marks::OBJECTS_LISTING_RELOADED, subject: dir });
         for dir in ["objects", "incoming"] {
             create_dir(self.env.disk(), dir).await?;
         }

@@ -278,7 +278,7 @@ impl<E: Env> RecoveryRun<'_, E> {
         day.report.written = loaded && after.is_whole && left.is_empty();
         if loaded && !day.report.written {
             let subject = format!("p{project}/{date}");
-            self.env.mark(Mark { name: marks::RECOVERY_NOT_AS_WRITTEN, subject: &subject });
+            self.env.mark(Mark { name: marks::RECOVERY_VERIFY_FAILED, subject: &subject });
         }
         day.rebuilt = Some(rebuilt);
     }
@@ -299,7 +299,7 @@ impl<E: Env> RecoveryRun<'_, E> {
         for arrival in &duplicates {
             let ArrivalId { edge, sequence, item } = arrival;
             let subject = format!("edge {edge}, sequence {sequence}, item {item}");
-            self.env.mark(Mark { name: marks::RECOVERY_DOUBLED, subject: &subject });
+            self.env.mark(Mark { name: marks::RECOVERY_DUPLICATE, subject: &subject });
         }
         duplicates.len() as u64
     }

@@ -51,7 +51,7 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
         let mut listed = match store.list(TEE).await {
             Ok(listed) => listed,
             Err(error) => {
-                env.mark(Mark { name: marks::TEE_LOOK_FAILED, subject: &error.to_string() });
+                env.mark(Mark { name: marks::TEE_LIST_FAILED, subject: &error.to_string() });
                 continue;
             }
         };
@@ -177,7 +177,7 @@ async fn current_holds<E: Env>(
     }
     for hold in &active.ended {
         alarms.raise(Alarm::HoldEnded { project: hold.project, day: hold.day });
-        env.mark(Mark { name: marks::HOLD_ENDED, subject: &hold.key() });
+        env.mark(Mark { name: marks::HOLD_EXPIRED, subject: &hold.key() });
     }
     for key in &active.obsolete {
         store.delete(key).await?;

@@ -110,7 +110,7 @@ fn removals_with_a_failed_directory_sync_are_made_durable_later() {
         .await;
         // Three collections fail, one succeeds.
         arb.world.sleep(2 * HOUR).await;
-        assert_eq!(arb.world.marks()[marks::ARB_CLEAN_UP_SYNC_FAILED.name()], 3);
+        assert_eq!(arb.world.marks()[marks::ARB_GC_SYNC_FAILED.name()], 3);
         let orphans = arb.check_manifests(&arb.world.durable_image(DISK));
         assert!(orphans.is_empty(), "a power cut would bring back {orphans:?}");
     });

@@ -31,7 +31,7 @@ fn copies_are_repaired_while_the_operator_is_unreachable_and_reported_later() {
             "{alarms_received:?}"
         );
     });
-    assert!(marks[marks::REPAIR_BROUGHT_TOGETHER.name()] >= 1, "{marks:?}");
+    assert!(marks[marks::REPAIR_CONVERGED.name()] >= 1, "{marks:?}");
 }
 
 /// Removes the first day's files from every disk, as a bug might.

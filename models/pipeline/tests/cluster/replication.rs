@@ -84,7 +84,7 @@ fn hints_that_failed_to_be_written_or_removed_are_not_left_behind() {
             assert_eq!(left, [""; 0], "{node}");
         }
     });
-    assert_eq!(marks[marks::HINTS_NOT_KEPT.name()], 6, "{marks:?}");
+    assert_eq!(marks[marks::HINTS_WRITE_FAILED.name()], 6, "{marks:?}");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_disk_that_returns_empty_is_filled_from_its_peers_the_next_morning() {
                 .contains(&Alarm::CopiesDiffer { project: PROJECT, day: FIRST_DAY })
         );
     });
-    assert!(marks[marks::REPAIR_BROUGHT_TOGETHER.name()] >= 1, "{marks:?}");
+    assert!(marks[marks::REPAIR_CONVERGED.name()] >= 1, "{marks:?}");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_disk_that_missed_a_replacement_receives_it_the_next_morning() {
             fixture.run(move |env| async move { read_copy(&env, away, PROJECT, FIRST_DAY).await.unwrap() });
         assert!(held.await.contains(&right));
     });
-    assert!(marks[marks::ARB_REPLACED.name()] >= 8, "{marks:?}");
+    assert!(marks[marks::ARB_EVENTS_REPLACED.name()] >= 8, "{marks:?}");
 }
 
 /// Flips a byte in the middle of the first segment of the first day.
@@ -167,7 +167,7 @@ fn a_corrupt_middle_is_quarantined_and_repaired_from_peers() {
             check_copies_agree(&fixture).await;
         });
         assert!(
-            marks[marks::ARB_SET_ASIDE.name()] >= 1 && marks[marks::REPAIR_BROUGHT_TOGETHER.name()] >= 1,
+            marks[marks::ARB_DAY_QUARANTINED.name()] >= 1 && marks[marks::REPAIR_CONVERGED.name()] >= 1,
             "{marks:?}"
         );
     }

@@ -33,7 +33,7 @@ fn a_forward_that_ingest_cannot_decode_is_answered_503() {
             assert!(answer.headers().contains_key("retry-after"));
         }
     });
-    assert_eq!(marks[marks::INGEST_FORWARD_NOT_READ.name()], 3);
+    assert_eq!(marks[marks::INGEST_FORWARD_UNDECODABLE.name()], 3);
 }
 
 /// An export of this many days, beginning 60 days before the first.

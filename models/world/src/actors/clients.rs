@@ -180,7 +180,7 @@ impl CustomerClient {
                 (backlog.pause, backlog.failed_attempts) = (FIRST_BACKOFF, 0);
                 continue;
             }
-            self.env.mark(Mark { name: marks::CLIENT_KEPT, subject: "" });
+            self.env.mark(Mark { name: marks::CLIENT_REQUEUED, subject: "" });
             backlog.next_attempt_ms = (self.env.clock().wall() + backlog.pause).0;
             backlog.pause = (backlog.pause * 2).min(MAX_BACKLOG_BACKOFF);
             backlog.failed_attempts += 1;
@@ -196,7 +196,7 @@ impl CustomerClient {
             if self.attempt(request, Duration::from_millis(wait_ms.unsigned_abs()), OnNoAnswer::Retry).await {
                 return true;
             }
-            self.env.mark(Mark { name: marks::CLIENT_HURRIED, subject: "" });
+            self.env.mark(Mark { name: marks::CLIENT_IMPATIENT_RETRY, subject: "" });
         }
         self.attempt(request, ANSWER_TIMEOUT, on_no_answer).await
     }

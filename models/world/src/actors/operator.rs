@@ -164,7 +164,7 @@ async fn run_recovery_task(
     let name = match report.is_complete() {
         true => {
             order.completed += 1;
-            marks::OPERATOR_ORDER_DONE
+            marks::OPERATOR_TASK_COMPLETE
         }
         false => marks::OPERATOR_RECOVERY_INCOMPLETE,
     };

@@ -76,9 +76,9 @@ pub async fn run<E: Env>(env: E, boot: BootConfig, on_attack: impl Fn() + Send +
         on_attack();
         knowledge.has_attacked = true;
         if let Err(error) = wipe_disk(&env).await {
-            env.mark(Mark { name: marks::HOSTILE_WIPE_FAILED, subject: &error.to_string() });
+            env.mark(Mark { name: marks::ADVERSARY_WIPE_FAILED, subject: &error.to_string() });
         }
-        env.mark(Mark { name: marks::HOSTILE_STRUCK, subject: "" });
+        env.mark(Mark { name: marks::ADVERSARY_WIPED, subject: "" });
         let cluster = &boot.cluster;
         for node in cluster.backup.iter().flat_map(|backup| &backup.data_centers) {
             knowledge.destroy_backups(&ObjectStore::new(env.clone(), *node, CALL_TIMEOUT), &env).await;

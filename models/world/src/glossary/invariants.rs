@@ -197,7 +197,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
             "Uncompacted late data is what the next compaction mistake destroys.",
             "A lease of a dead worker that does not run out, a job that fails on one project and stops the others, a \
              manifest that cannot be read.",
-            "See marks compaction.job-failed, compaction.job-given-up and compaction.committed.",
+            "See marks compaction.job-failed, compaction.job-abandoned and compaction.committed.",
         ],
     ),
     (
@@ -225,7 +225,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
              nightly comparison copies are equal. Kind: not-brought-together.",
             "A divergence that is not noticed is chosen from at random by the next reader.",
             "A comparison that skips a day, a digest that is remembered and no longer true, too few disks to compare.",
-            "See marks repair.compared, repair.copies-differ and repair.brought-together.",
+            "See marks repair.compared, repair.copies-differ and repair.converged.",
         ],
     ),
 ];

@@ -45,7 +45,7 @@ fn group(prefix: &str) -> [&'static str; 2] {
             "What could answer an alarm must not expire before it is used.",
             "No open alarm, or retentions that are long enough.",
         ],
-        "hostile" => [
+        "adversary" => [
             "It shows that the destructive release did what it can.",
             "No deploy of a release with the bug `hostile`.",
         ],

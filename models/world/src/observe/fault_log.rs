@@ -179,7 +179,7 @@ impl Observer for FaultLogObserver {
                 lock(&self.fault_log).happened.push(came);
             }
             Event::Fault { action, .. } => lock(&self.fault_log).fault(action, at_ms()),
-            Event::Mark { name: "arb.set-aside", subject } => {
+            Event::Mark { name: "arb.day-quarantined", subject } => {
                 lock(&self.fault_log)
                     .happened
                     .push(FaultLogEntry::Quarantined(record.node, subject.to_owned()));

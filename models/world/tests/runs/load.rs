@@ -154,8 +154,8 @@ fn phones_that_return_after_a_day_end_clean() {
 fn a_retry_storm_stores_most_events_again_and_ends_clean() {
     let (calm, storm) = (ran(&scenario(""), 7), ran(&scenario(&load(STORM)), 7));
     storm.assert_clean();
-    assert_eq!((calm.marks(marks::CLIENT_HURRIED), calm.judged.findings.requests.unknown), (0, 0));
-    let hurried = storm.marks(marks::CLIENT_HURRIED);
+    assert_eq!((calm.marks(marks::CLIENT_IMPATIENT_RETRY), calm.judged.findings.requests.unknown), (0, 0));
+    let hurried = storm.marks(marks::CLIENT_IMPATIENT_RETRY);
     let (calm, storm) = (&calm.judged.findings, &storm.judged.findings);
     assert_eq!(storm.requests.unknown, hurried, "each send that was not waited for is known as such");
     // The retry storm lasts half of the run.
@@ -191,7 +191,7 @@ fn after_an_outage_of_hours_only_clients_with_a_backlog_send_everything() {
     dropped.assert_sound();
     kept.assert_sound();
     assert!(dropped.marks(marks::CLIENT_GAVE_UP) > 0 && kept.marks(marks::CLIENT_GAVE_UP) == 0);
-    assert!(kept.marks(marks::CLIENT_KEPT) > 0 && dropped.marks(marks::CLIENT_KEPT) == 0);
+    assert!(kept.marks(marks::CLIENT_REQUEUED) > 0 && dropped.marks(marks::CLIENT_REQUEUED) == 0);
     let (given_up, all_kept) = (&dropped.judged.findings.events, &kept.judged.findings.events);
     assert!(given_up.given_up > 0 && given_up.given_up == given_up.unknown, "{given_up:?}");
     assert_eq!((all_kept.given_up, all_kept.unknown), (0, 0));
