@@ -1,7 +1,10 @@
-//! `corpus run | add | list | prune`: the regression cases.
+//! `corpus run | check | add | list | prune`: the regression cases.
 //!
 //! A case of the corpus is a case file, or a scenario with its seed and faults. It must end as its scenario expects: a
 //! failure that was fixed stays fixed. A case whose faults are not triggered is vacuous, and does not pass.
+
+mod check;
+mod mutant;
 
 use super::{CliError, Context};
 use crate::case::finding::Finding;
@@ -38,6 +41,8 @@ enum CorpusCommand {
         #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
         jobs: Option<usize>,
     },
+    /// Prove that the cases can fail: each must under the patch that puts its former mistake back
+    Check(check::Args),
     /// Add a case
     Add {
         /// The case file
@@ -62,6 +67,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let folder = &arguments.folder;
     match &arguments.what {
         CorpusCommand::Run { jobs } => run_all::<S>(context, folder, pool::jobs(*jobs)),
+        CorpusCommand::Check(arguments) => check::run(context, folder, arguments),
         CorpusCommand::Add { case, name } => add::<S>(context, folder, case, name.as_deref()),
         CorpusCommand::List => list::<S>(context, folder),
         CorpusCommand::Seal => seal(folder),
