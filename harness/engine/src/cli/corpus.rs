@@ -4,6 +4,7 @@
 //! failure that was fixed stays fixed. A case whose faults are not triggered is vacuous, and does not pass.
 
 mod check;
+mod folder;
 mod mutant;
 
 use super::{CliError, Context};
@@ -18,6 +19,7 @@ use crate::output::{Destination, FileFormat};
 use crate::print::humanize::{count, counted, span_ms};
 use crate::print::terminal;
 use crate::{System, exit};
+use folder::{files, no_case};
 use latent_verdict::Outcome;
 use std::path::{Path, PathBuf};
 
@@ -73,25 +75,6 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         CorpusCommand::Seal => seal(folder),
         CorpusCommand::Prune { delete } => prune::<S>(context, folder, *delete),
     }
-}
-
-/// The files of the corpus, by name.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let cannot = |error| {
-        CliError::Usage(format!(
-            "{}: cannot read the corpus: {error}\n  name its folder with --folder",
-            folder.display()
-        ))
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(cannot)? {
-        let path = entry.map_err(cannot)?.path();
-        if path.extension().is_some_and(|ending| ending == "json") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// Result of one file.
@@ -164,12 +147,6 @@ fn ended<S: System>(
     all.extend(message.into_iter().collect::<Result<Vec<_>, CliError>>()?);
     all.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(all)
-}
-
-/// Reports a folder without cases, for every subcommand.
-fn no_case(folder: &Path) -> u8 {
-    terminal::eprint(&format!("{}: no cases found\n", folder.display()));
-    exit::NOTHING_RAN
 }
 
 fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Result<u8, CliError> {

@@ -7,8 +7,9 @@
 //! The copy and what was built of it stay, so that the next build is incremental. Files are copied only where their
 //! contents differ: the build tool sees a change where there is one.
 
-use super::super::{CliError, Context};
+use super::folder::{files, no_case};
 use super::mutant::{Mutant, strays};
+use crate::cli::context::{CliError, Context};
 use crate::exit;
 use crate::output::{FileLock, replace};
 use crate::print::humanize::{counted, span_ms};
@@ -74,12 +75,12 @@ struct CaseRecord<'a> {
 }
 
 pub(super) fn run(context: &Context<'_>, folder: &Path, arguments: &Args) -> Result<u8, CliError> {
-    let cases: BTreeMap<String, PathBuf> = super::files(folder)?
+    let cases: BTreeMap<String, PathBuf> = files(folder)?
         .into_iter()
         .filter_map(|path| Some((path.file_stem()?.to_string_lossy().into_owned(), path)))
         .collect();
     if cases.is_empty() {
-        return Ok(super::no_case(folder));
+        return Ok(no_case(folder));
     }
     let unknown = arguments.names.iter().find(|name| !cases.contains_key(*name));
     if let Some(unknown) = unknown {
@@ -247,7 +248,10 @@ impl MutantTree<'_> {
             return Err(io::Error::other(last_lines(&listed, 1)));
         }
         let listed = String::from_utf8_lossy(&listed.stdout);
-        let files: BTreeSet<&str> = listed.split('\0').filter(|file| tree.join(file).is_file()).collect();
+        // The scratch folder may be in the tree, and not ignored.
+        let (root, scratch) = (std::path::absolute(tree)?, std::path::absolute(&self.arguments.scratch)?);
+        let is_source = |file: &&str| tree.join(file).is_file() && !root.join(file).starts_with(&scratch);
+        let files: BTreeSet<&str> = listed.split('\0').filter(is_source).collect();
         for file in &files {
             let (from, to) = (std::fs::read(tree.join(file))?, self.copy.join(file));
             if std::fs::read(&to).ok().as_ref() != Some(&from) {
