@@ -1,7 +1,11 @@
-//! `corpus run | add | list | prune`: the regression cases.
+//! `corpus run | check | add | list | prune`: the regression cases.
 //!
 //! A case of the corpus is a case file, or a scenario with its seed and faults. It must end as its scenario expects: a
 //! failure that was fixed stays fixed. A case whose faults are not triggered is vacuous, and does not pass.
+
+mod check;
+mod folder;
+mod mutant;
 
 use super::{CliError, Context};
 use crate::case::finding::Finding;
@@ -15,6 +19,7 @@ use crate::output::{Destination, FileFormat};
 use crate::print::humanize::{count, counted, span_ms};
 use crate::print::terminal;
 use crate::{System, exit};
+use folder::{files, no_case};
 use latent_verdict::Outcome;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +43,8 @@ enum CorpusCommand {
         #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
         jobs: Option<usize>,
     },
+    /// Prove that the cases can fail: each must under the patch that puts its former mistake back
+    Check(check::Args),
     /// Add a case
     Add {
         /// The case file
@@ -62,30 +69,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let folder = &arguments.folder;
     match &arguments.what {
         CorpusCommand::Run { jobs } => run_all::<S>(context, folder, pool::jobs(*jobs)),
+        CorpusCommand::Check(arguments) => check::run(context, folder, arguments),
         CorpusCommand::Add { case, name } => add::<S>(context, folder, case, name.as_deref()),
         CorpusCommand::List => list::<S>(context, folder),
         CorpusCommand::Seal => seal(folder),
         CorpusCommand::Prune { delete } => prune::<S>(context, folder, *delete),
     }
-}
-
-/// The files of the corpus, by name.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let cannot = |error| {
-        CliError::Usage(format!(
-            "{}: cannot read the corpus: {error}\n  name its folder with --folder",
-            folder.display()
-        ))
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(cannot)? {
-        let path = entry.map_err(cannot)?.path();
-        if path.extension().is_some_and(|ending| ending == "json") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// Result of one file.
@@ -158,12 +147,6 @@ fn ended<S: System>(
     all.extend(message.into_iter().collect::<Result<Vec<_>, CliError>>()?);
     all.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(all)
-}
-
-/// Reports a folder without cases, for every subcommand.
-fn no_case(folder: &Path) -> u8 {
-    terminal::eprint(&format!("{}: no cases found\n", folder.display()));
-    exit::NOTHING_RAN
 }
 
 fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Result<u8, CliError> {

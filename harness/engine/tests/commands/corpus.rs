@@ -10,6 +10,7 @@ pub const TESTS: &[Test] = tests![
     a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run,
     a_vacuous_case_does_not_pass_and_can_be_pruned,
     the_name_of_a_case_is_valid_and_unique,
+    a_case_must_fail_under_the_patch_that_puts_its_mistake_back,
 ];
 
 /// Adds the case of the failing seed 12 of the log with the bug.
@@ -188,4 +189,57 @@ fn the_name_of_a_case_is_valid_and_unique() {
     error: '../Told Safe' cannot name a case
       give --name: lower-case letters, digits and hyphens that describe the expected behaviour
     ");
+}
+
+/// A program whose `corpus run` passes, and a patch with which it prints `prints`.
+fn write_mutant(scratch: &Scratch, case: &str, expect: &str, prints: &str) {
+    let patch = format!(
+        "Mistake: the program is wrong\nExpect: {expect}\n\n--- a/program.sh\n+++ b/program.sh\n@@ -1,2 +1,2 @@\n \
+         #!/bin/sh\n-exit 0\n+{prints}\n"
+    );
+    scratch.write(&format!("corpus/mutants/{case}.patch"), &patch);
+}
+
+fn a_case_must_fail_under_the_patch_that_puts_its_mistake_back() {
+    let scratch = Scratch::new("corpus-check");
+    scratch.write("program.sh", "#!/bin/sh\nexit 0\n");
+    let git =
+        std::process::Command::new("git").args(["init", "-q", "."]).current_dir(scratch.path("")).output();
+    assert!(git.expect("git is installed").status.success());
+    for case in ["a-fails", "b-passes", "c-fails-otherwise", "d-outdated", "e-unproven", "f-impossible"] {
+        scratch.write(&format!("corpus/{case}.json"), "{}");
+    }
+    let fails = "printf '%s/%s: violated W1:missing\\n' \"$4\" \"$(ls \"$4\")\"; exit 100";
+    write_mutant(&scratch, "a-fails", "violated W1:missing", fails);
+    write_mutant(&scratch, "b-passes", "violated W1:missing", "exit 0 # still");
+    write_mutant(&scratch, "c-fails-otherwise", "hung hung:W2", fails);
+    write_mutant(&scratch, "d-outdated", "hung hung:W2", fails);
+    let outdated = scratch.read("corpus/mutants/d-outdated.patch").replace("-exit 0", "-exit 1");
+    scratch.write("corpus/mutants/d-outdated.patch", &outdated);
+    scratch.write("corpus/mutants/f-impossible.none", "the code is gone\n");
+    scratch.write("corpus/mutants/g-renamed.none", "the code is gone\n");
+    let build = "cp program.sh program && chmod +x program";
+    let check = |names: &[&str]| {
+        let arguments = ["corpus", "check", "--scratch", "target", "--build", build, "--program", "program"];
+        scratch.wal(&[&arguments[..], names].concat())
+    };
+    let good = check(&["a-fails", "f-impossible"]).ends(0).screen();
+    assert!(good.contains("[1/2] a-fails: violated W1:missing\n"), "{good}");
+    assert!(good.contains("[2/2] f-impossible: no mutant: the code is gone\n"), "{good}");
+    assert!(good.contains("2 cases checked, 0 wrong"), "{good}");
+    let all = check(&["--json", "checked.jsonl"]).ends(100).screen();
+    for expected in [
+        "b-passes: passes although the program is wrong\n",
+        "c-fails-otherwise: violated W1:missing, where the patch expects hung hung:W2\n",
+        "d-outdated: the patch does not apply: ",
+        "e-unproven: no mutant\n",
+        "g-renamed.none: no case of this name\n",
+        "6 cases checked, 5 wrong",
+    ] {
+        assert!(all.contains(expected), "{expected} in\n{all}");
+    }
+    let results: Vec<String> = scratch.read("checked.jsonl").lines().map(str::to_owned).collect();
+    assert!(results[0].contains(r#""case":"a-fails","result":"fails""#), "{results:?}");
+    assert_eq!(results.len(), 6);
+    check(&["no-such-case"]).ends(2);
 }

@@ -135,6 +135,7 @@ fn each_command_has_help() {
 
     Commands:
       run    Run every case; each must end as its scenario expects
+      check  Prove that the cases can fail: each must under the patch that puts its former mistake back
       add    Add a case
       list   List the cases
       seal   Add checksums to cases of the format without them
