@@ -25,6 +25,11 @@ pub struct CompactionCommits {
 }
 
 impl CompactionCommits {
+    /// Drops the state of a disk that was replaced or emptied: a refilled manifest may repeat the edits of the old one.
+    pub fn forget(&mut self, disk: &str) {
+        self.last.retain(|(name, _), _| name != disk);
+    }
+
     /// Reads the manifest of a day. One with another history than the last time (a new disk, a quarantined day) is new
     /// as a whole.
     ///
@@ -98,6 +103,20 @@ mod tests {
         let restarted = [edit(1, "", 1), edit(2, "", 1)];
         assert_eq!(read(&restarted), (2, vec![0], false), "another history");
         assert_eq!(read(&restarted[..1]), (1, vec![0], false), "it moved back");
+    }
+
+    #[test]
+    fn a_run_is_new_on_a_new_disk_although_the_edits_are_those_of_the_old_one() {
+        let (mut commits, mut cache) = (CompactionCommits::default(), DecodeCache::default());
+        let file = manifest(&[edit(1, "", 0), edit(2, "1", 1)]);
+        let runs = |commits: &mut CompactionCommits, cache: &mut DecodeCache, disk: &str| {
+            commits.read(cache, disk, DAY, &file).unwrap().runs.len()
+        };
+        let mut read = |disk: &str| runs(&mut commits, &mut cache, disk);
+        assert_eq!([read("disk-1"), read("disk-1"), read("disk-2")], [1, 0, 1]);
+        commits.forget("disk-1");
+        let mut read = |disk: &str| runs(&mut commits, &mut cache, disk);
+        assert_eq!([read("disk-1"), read("disk-2")], [1, 0]);
     }
 
     #[test]

@@ -247,6 +247,8 @@ impl OracleChecker {
         nodes: &NodeIds,
         written: &BTreeMap<ManifestId, Vec<i64>>,
     ) -> BTreeSet<ProjectDay> {
+        // A replaced disk is forgotten first.
+        self.apply_fault_log(world, nodes);
         self.compactions.update(world, nodes, &mut self.decode_cache, written)
     }
 

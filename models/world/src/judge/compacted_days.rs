@@ -21,6 +21,11 @@ pub(crate) struct CompactedDays {
 }
 
 impl CompactedDays {
+    /// Drops the manifests of a disk that was replaced or emptied.
+    pub fn forget(&mut self, disk: &str) {
+        self.commits.forget(disk);
+    }
+
     /// Reads the written manifests of production, as a power cut would leave them. Returns the days whose live files
     /// were replaced by a compaction or removed, and those whose manifest is unreadable.
     pub fn update(

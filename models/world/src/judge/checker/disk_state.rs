@@ -10,6 +10,7 @@ impl OracleChecker {
     pub fn disk_emptied(&mut self, disk: &str) {
         self.manifests.forget(disk);
         self.runs.forget(disk);
+        self.compactions.forget(disk);
         self.space.forget(disk);
         self.deadlines.nightly.forget(disk);
     }
