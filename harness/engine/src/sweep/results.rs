@@ -316,7 +316,7 @@ mod tests {
             ("\"index\":1", "\"index\":0"),
             ("\"index\":1,\"of\":1", "\"index\":1,\"of\":18446744073709551615"),
             ("[1,3]", "[3,1]"),
-            ("\"format\":2", "\"format\":1"),
+            ("\"format\":3", "\"format\":1"),
             (
                 "\"scenarios\":[{\"given\":\"a\",\"digest\":\"\",\"expect\":\"clean\",\"required_marks\":[]}]",
                 "\"scenarios\":[]",

@@ -106,7 +106,7 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
     scratch.write("twice.jsonl", &[&lines[..3], &lines[2..3], &lines[4..]].concat().concat());
     scratch.write("other-seed.jsonl", &second.replacen("\"seed\":3", "\"seed\":300", 1));
     scratch.write("empty.jsonl", "");
-    scratch.write("newer.jsonl", &second.replacen("\"format\":2", "\"format\":3", 1));
+    scratch.write("newer.jsonl", &second.replacen("\"format\":3", "\"format\":4", 1));
     scratch
         .wal(&["sweep", "correct", "--seeds", "1..17", "--json", "other.jsonl", "--partition", "slice:2/4"])
         .ends(0);
@@ -167,7 +167,7 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
       empty.jsonl: only a partial header: the sweep was ended at its start
     $ wal merge slice-1.jsonl newer.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      newer.jsonl: not a sweep's results: format 3, this program reads format 2
+      newer.jsonl: not a sweep's results: format 4, this program reads format 3
     $ wal merge slice-1.jsonl other.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
       other.jsonl: of another sweep than slice-1.jsonl: scenarios correct, not missing-sync, correct
