@@ -55,7 +55,7 @@ fn a_shrunk_case_fails_with_the_same_fingerprint() {
     insta::assert_snapshot!(text.lines().map(hash).collect::<Vec<_>>().join("\n"), @r#"
     {
       "case": {
-        "format": 2,
+        "format": 3,
         "checksum": HASH,
         "about": "Once W1:missing:after-crash:loss, 13 records",
         "found": "noisy.json@20",

@@ -17,6 +17,11 @@ const DEFAULT_SEEDS: u64 = 12;
 /// Ample for a generated scenario.
 const GENERATOR_WORDS: u64 = 512;
 
+#[expect(clippy::disallowed_methods, reason = "a longer run is asked for by a variable")]
+fn requested_seeds() -> Option<u64> {
+    std::env::var("LATENT_MARK_SEEDS").ok().map(|seeds| seeds.parse().unwrap())
+}
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -82,9 +87,7 @@ fn scenario(name: &str, text: &str) -> Scenario<WorldConfig> {
 #[test]
 fn a_built_in_scenario_is_judged_alike_without_marks() {
     // Longer than a week, or of many customers: `LATENT_MARK_SEEDS` asks for them too, each night.
-    let is_long = |name: &str| {
-        matches!(name, "year" | "month" | "busy-week") && std::env::var("LATENT_MARK_SEEDS").is_err()
-    };
+    let is_long = |name: &str| matches!(name, "year" | "month" | "busy-week") && requested_seeds().is_none();
     for (name, text) in json_files("scenarios") {
         if is_long(&name) {
             continue;
@@ -116,8 +119,7 @@ fn a_case_of_the_corpus_is_judged_alike_without_marks() {
 
 #[test]
 fn a_generated_week_is_judged_alike_without_marks() {
-    let seeds = std::env::var("LATENT_MARK_SEEDS").map(|seeds| seeds.parse().unwrap());
-    for seed in 1..=seeds.unwrap_or(DEFAULT_SEEDS) {
+    for seed in 1..=requested_seeds().unwrap_or(DEFAULT_SEEDS) {
         let (scenario, plan) = generated(seed);
         assert_judged_alike(&format!("generated@{seed}"), &scenario, &plan);
     }
