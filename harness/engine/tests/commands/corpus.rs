@@ -85,9 +85,9 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     add_case(&scratch, "z-fails");
     let ran = scratch.wal(&["corpus", "run", "--jobs", "2"]).ends(100);
     insta::assert_snapshot!(ran.screen(), @r#"
-    corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
-       22 |     "s
-          |      ^
+    corpus/a-cut-off.json:22:7: not JSON: EOF while parsing a string
+       22 |     "sc
+          |       ^
       a bracket, a brace or a quote was never closed
     corpus/c-newer.json: a case of format 4; this program reads format 3
       run it with the program that wrote it, or shrink its seed again
@@ -107,9 +107,9 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     "#);
     insta::assert_snapshot!(scratch.wal(&["corpus", "list"]).ends(0).screen(), @r#"
     a-cut-off
-      cannot be read: corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
-       22 |     "s
-          |      ^
+      cannot be read: corpus/a-cut-off.json:22:7: not JSON: EOF while parsing a string
+       22 |     "sc
+          |       ^
       a bracket, a brace or a quote was never closed
     b-holds
       Once W1:missing:after-crash:loss, 5 records
@@ -138,7 +138,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     assert!(add.err.starts_with("error: corpus/a-cut-off.json"), "{}", add.err);
 
     insta::assert_snapshot!(scratch.wal(&["corpus", "prune"]).ends(0).screen(), @"
-    corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
+    corpus/a-cut-off.json:22:7: not JSON: EOF while parsing a string
     corpus/c-newer.json: a case of format 4; this program reads format 3
     corpus/d-outdated.json: a damaged case: it was edited, and its plan cannot be read: missing field `crash_at_operation`
     corpus/e-no-case.json:1:3: unknown field `to` in the scenario
