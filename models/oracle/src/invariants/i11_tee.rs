@@ -37,8 +37,11 @@ pub const SECOND_COPY_WITHIN_MS: i64 = 26 * 3_600_000;
 pub struct TeeRetention {
     /// Requests are kept this long after their arrival.
     pub retention_ms: i64,
-    /// Tolerance by which requests may expire earlier: the maximal clock difference.
+    /// Tolerance by which requests may expire earlier: the error of the clocks by which the store's keeper removes
+    /// files, and the time for which it trusts a file's name. A file that it sees later is kept from then.
     pub tolerance_ms: i64,
+    /// Maximum difference between the hour in a file's name, by the edge's clock, and the arrival of its requests.
+    pub name_error_ms: i64,
     /// Time since which nothing has kept edges and tee store from working, in milliseconds since 1970.
     pub undisturbed_since_ms: i64,
 }
@@ -87,7 +90,7 @@ pub fn check(
         }
     }
     let oldest_ms = context.at_ms - retention.retention_ms + retention.tolerance_ms;
-    found.extend(object_counts.single_copies(oldest_ms, retention, context));
+    found.extend(object_counts.single_copies(oldest_ms + retention.name_error_ms, retention, context));
     let lost_files =
         lost_files.difference(&read).filter_map(|(hour, _, _)| i64::try_from(*hour).ok()).collect();
     let gaps = OpenGaps::of(disks);

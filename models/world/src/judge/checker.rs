@@ -56,8 +56,11 @@ use std::time::Duration;
 
 /// Time beyond its interval that a backup may take, retries included.
 pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
-/// Tolerance for early expiry: a file is named by its edge's clock and expires by other clocks, each slightly off.
+/// Tolerance for early expiry: a request may wait for its file, and the file expires by clocks that are slightly off.
 const TEE_EARLY_MS: i64 = 10 * 60_000;
+/// Maximum time by which the name of a tee file may make it expire early: a file that the keeper first sees later than
+/// this after its hour is kept from when it was seen.
+const TEE_NAME_TRUSTED_MS: i64 = 12 * 3_600_000;
 /// Tolerance for late expiry: the store checks every 6 h, and a request's file covers an hour.
 const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
 
@@ -138,9 +141,11 @@ impl OracleChecker {
             slack_ms: ms(BACKUP_SLACK),
             excused: ExcusedPeriods::default(),
         });
+        let edge_skew_ms = lock(&client_state.ledger).config().clock_skew_ms;
         let tee = config.protection.tee.as_ref().map(|tee| TeeRetention {
             retention_ms: ms(tee.retention.0),
-            tolerance_ms: lock(&client_state.ledger).config().clock_skew_ms + TEE_EARLY_MS,
+            tolerance_ms: edge_skew_ms.min(TEE_NAME_TRUSTED_MS) + TEE_EARLY_MS,
+            name_error_ms: edge_skew_ms,
             undisturbed_since_ms: i64::MIN / 2,
         });
         let grace_ms = ms(config.compaction.grace.0);

@@ -2,8 +2,12 @@ use super::*;
 use crate::test_support::{NOON_MS, TestAnswer, TestClients, TestRecord, TestTeeRecord, tee_file};
 
 const DAY_MS: i64 = 86_400_000;
-const SEVEN_DAYS: TeeRetention =
-    TeeRetention { retention_ms: 7 * DAY_MS, tolerance_ms: 3_600_000, undisturbed_since_ms: i64::MIN / 2 };
+const SEVEN_DAYS: TeeRetention = TeeRetention {
+    retention_ms: 7 * DAY_MS,
+    tolerance_ms: 3_600_000,
+    name_error_ms: 0,
+    undisturbed_since_ms: i64::MIN / 2,
+};
 const HOUR: u64 = (NOON_MS / 3_600_000) as u64;
 
 fn rec(id: &str) -> TestRecord {
