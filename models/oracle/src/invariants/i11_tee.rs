@@ -40,8 +40,9 @@ pub struct TeeRetention {
     /// Tolerance by which requests may expire earlier: the error of the clocks by which the store's keeper removes
     /// files, and the time for which it trusts a file's name. A file that it sees later is kept from then.
     pub tolerance_ms: i64,
-    /// Maximum difference between the hour in a file's name, by the edge's clock, and the arrival of its requests.
-    pub name_error_ms: i64,
+    /// Maximum difference between the hour in a file's name, by the edge's clock, and the arrival of its requests, plus
+    /// the error of the keeper's clocks: what is judged by names has this tolerance.
+    pub name_tolerance_ms: i64,
     /// Time since which nothing has kept edges and tee store from working, in milliseconds since 1970.
     pub undisturbed_since_ms: i64,
 }
@@ -90,7 +91,8 @@ pub fn check(
         }
     }
     let oldest_ms = context.at_ms - retention.retention_ms + retention.tolerance_ms;
-    found.extend(object_counts.single_copies(oldest_ms + retention.name_error_ms, retention, context));
+    let oldest_by_name_ms = context.at_ms - retention.retention_ms + retention.name_tolerance_ms;
+    found.extend(object_counts.single_copies(oldest_by_name_ms, retention, context));
     let lost_files =
         lost_files.difference(&read).filter_map(|(hour, _, _)| i64::try_from(*hour).ok()).collect();
     let gaps = OpenGaps::of(disks);

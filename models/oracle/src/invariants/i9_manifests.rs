@@ -5,8 +5,9 @@
 //! would leave), the same check verifies that inputs were not deleted before the manifest that drops them.
 //!
 //! On a disk damaged by planned faults, anything that lost or corrupted bytes explain is excused (an unreadable or
-//! missing file, a manifest or lease that moved back). Contradictions between existing edits or grants are excused in
-//! a file that such a fault corrupted, and in no other. A quarantined day starts over with names that were never used.
+//! missing file, a manifest or lease that moved back); contradictions between existing edits are not. The order of a
+//! lease's grants is excused in a file that such a fault corrupted. A quarantined day starts over with names that were
+//! never used.
 //!
 //! Documented in docs/invariants.md#i9.
 
@@ -58,9 +59,8 @@ impl ManifestChecker {
             let last = self.last.entry(disk.name.clone()).or_default();
             for (project_day, day) in &disk.days {
                 let Some(manifest) = &day.manifest else { continue };
-                let is_intact = disk.intact_manifest(*project_day).is_some();
                 let current = manifest.history.last().map(|history| (manifest.version(), *history));
-                if is_intact && last.get(project_day).copied() != current {
+                if last.get(project_day).copied() != current {
                     found.extend(edits(disk, *project_day, manifest, context));
                 }
                 if let Some(current) = current {

@@ -145,7 +145,7 @@ impl OracleChecker {
         let tee = config.protection.tee.as_ref().map(|tee| TeeRetention {
             retention_ms: ms(tee.retention.0),
             tolerance_ms: edge_skew_ms.min(TEE_NAME_TRUSTED_MS) + TEE_EARLY_MS,
-            name_error_ms: edge_skew_ms,
+            name_tolerance_ms: edge_skew_ms + TEE_EARLY_MS,
             undisturbed_since_ms: i64::MIN / 2,
         });
         let grace_ms = ms(config.compaction.grace.0);

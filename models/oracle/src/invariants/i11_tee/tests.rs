@@ -5,7 +5,7 @@ const DAY_MS: i64 = 86_400_000;
 const SEVEN_DAYS: TeeRetention = TeeRetention {
     retention_ms: 7 * DAY_MS,
     tolerance_ms: 3_600_000,
-    name_error_ms: 0,
+    name_tolerance_ms: 3_600_000,
     undisturbed_since_ms: i64::MIN / 2,
 };
 const HOUR: u64 = (NOON_MS / 3_600_000) as u64;
