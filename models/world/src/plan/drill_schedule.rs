@@ -5,6 +5,8 @@ use super::draws::between;
 use crate::scenario::WorldConfig;
 use latent_engine::sim::keyed_draw;
 use latent_engine::{Scenario, humanize};
+use latent_pipeline::marks;
+use latent_ports::MarkName;
 use serde::{Deserialize, Serialize};
 
 /// A recovery drill on copies of the disks.
@@ -64,9 +66,9 @@ impl PlannedDrill {
 }
 
 /// Mark at the start of a backup, and the approximate duration of the backup of a small cluster.
-const BACKUP: (&str, i64) = ("backup.started", 1_500);
+const BACKUP: (MarkName, i64) = (marks::BACKUP_STARTED, 1_500);
 /// Mark at the start of a compaction on a disk, and the approximate duration of a project's job on all disks.
-const COMPACTION: (&str, i64) = ("compaction.merging", 12);
+const COMPACTION: (MarkName, i64) = (marks::COMPACTION_MERGING, 12);
 
 /// Returns the drills of a scenario, in order of their earliest times.
 pub(crate) fn drills(scenario: &Scenario<WorldConfig>, seed: u64) -> Vec<PlannedDrill> {
@@ -81,8 +83,8 @@ pub(crate) fn drills(scenario: &Scenario<WorldConfig>, seed: u64) -> Vec<Planned
             let draw =
                 |part: u32| keyed_draw(seed, "plan.drills", (u128::from(number) << 32) | u128::from(part));
             // Early enough that the job starts once more before the end.
-            let during = |(mark, duration_ms): (&str, i64), every_ms: i64| DrillTrigger::Mark {
-                name: mark.to_owned(),
+            let during = |(mark, duration_ms): (MarkName, i64), every_ms: i64| DrillTrigger::Mark {
+                name: mark.into(),
                 not_before_ms: between(draw(0), from, (end - every_ms).max(from)),
                 delay_ms: between(draw(1), 0, duration_ms),
             };
