@@ -66,7 +66,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let finding = first_run::<S>(context, &target, limits)?;
     let failure = TargetFailure { outcome: finding.outcome, fingerprint: finding.fingerprint.clone() };
     let first = SmallestCase { case, finding };
-    // A shrunk case is no longer than the original.
+    // A shrunk case is rarely longer than the original: only where it writes out many requests.
     let original = case_file::to_text::<S>(&record::<S>(context, &target, &first), &first.case);
     let space = to.reserve(original.len() + HEADER_BYTES)?;
     let jobs = pool::jobs(arguments.jobs);

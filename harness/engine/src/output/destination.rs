@@ -98,12 +98,11 @@ impl Destination {
         self.write_reserved(None, text)
     }
 
-    /// Writes the complete text into reserved space, if it fits.
+    /// Writes the complete text into reserved space.
     ///
     /// # Errors
     /// As [`Destination::write`].
     pub fn write_reserved(&self, reserved: Option<ReservedSpace>, text: &str) -> Result<(), OutputError> {
-        let reserved = reserved.filter(|reserved| reserved.holds(text));
         let written = if self.is_standard_output() {
             terminal::print(text)
         } else if self.lock.is_none() {

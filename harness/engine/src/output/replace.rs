@@ -32,7 +32,6 @@ pub(crate) fn replacement(path: &Path, text: &str) -> io::Result<File> {
 #[derive(Debug)]
 pub(crate) struct ReservedSpace {
     file: NamedTempFile,
-    bytes: usize,
 }
 
 impl ReservedSpace {
@@ -45,15 +44,11 @@ impl ReservedSpace {
         // Not zeros, which some file systems do not store.
         file.write_all(&vec![b'\n'; bytes])?;
         file.as_file().sync_all()?;
-        Ok(ReservedSpace { file, bytes })
+        Ok(ReservedSpace { file })
     }
 
-    /// Whether `text` needs no further space.
-    pub fn holds(&self, text: &str) -> bool {
-        text.len() <= self.bytes
-    }
-
-    /// Writes `text` over the reserved space and renames the file to `path`.
+    /// Writes `text` over the reserved space and renames the file to `path`. A longer text needs the space of what it
+    /// exceeds.
     ///
     /// # Errors
     /// As [`replace`].

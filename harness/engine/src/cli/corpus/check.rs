@@ -68,7 +68,7 @@ impl Checked {
 
 /// A line of the JSON file.
 #[derive(Serialize)]
-struct CaseRecord<'a> {
+struct MutantRecord<'a> {
     case: &'a str,
     result: Checked,
     detail: &'a str,
@@ -89,7 +89,7 @@ pub(super) fn run(context: &Context<'_>, folder: &Path, arguments: &Args) -> Res
     }
     let is_wanted = |name: &&String| arguments.names.is_empty() || arguments.names.contains(name);
     let wanted: Vec<&String> = cases.keys().filter(is_wanted).collect();
-    let (mut wrong, mut records) = (0_u64, String::new());
+    let (mut wrong, mut without_mutant, mut records) = (0_u64, 0_u64, String::new());
     let mut tree = MutantTree::new(context, arguments);
     for (index, name) in wanted.iter().enumerate() {
         let (result, detail) = match Mutant::of(folder, name) {
@@ -101,8 +101,9 @@ pub(super) fn run(context: &Context<'_>, folder: &Path, arguments: &Args) -> Res
                 .or(&mistake),
         };
         wrong += u64::from(!result.is_right());
+        without_mutant += u64::from(result == Checked::CannotBeMutated);
         terminal::print(&format!("[{}/{}] {name}: {detail}\n", index + 1, wanted.len()))?;
-        let record = CaseRecord { case: name, result, detail: &detail };
+        let record = MutantRecord { case: name, result, detail: &detail };
         let line = serde_json::to_string(&record).map_err(|error| CliError::Internal(error.to_string()))?;
         records.push_str(&format!("{line}\n"));
     }
@@ -118,7 +119,8 @@ pub(super) fn run(context: &Context<'_>, folder: &Path, arguments: &Args) -> Res
     }
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (checked, took) = (counted(wanted.len() as u64, "cases"), span_ms(took_ms));
-    terminal::print(&format!("{}: {checked} checked, {wrong} wrong, in {took}\n", folder.display()))?;
+    let counts = format!("{checked} checked, {wrong} wrong, {without_mutant} without a mutant");
+    terminal::print(&format!("{}: {counts}, in {took}\n", folder.display()))?;
     Ok(if wrong == 0 { exit::CLEAN } else { exit::VIOLATION })
 }
 
