@@ -6,24 +6,27 @@
 //! A token must not be granted again even if the file that records it is lost. So a lease file that fails verification
 //! is quarantined as `lease.corrupt-<n>`, and the tokens of the next file start above everything that earlier files
 //! could hold: tokens of the n-th file (from 0) are greater than n << 40, and each file has fewer than 1 << 40 tokens,
-//! whatever its bytes. If only the end of the file was cut off, the tokens that may have been there are skipped. No
-//! token is granted that is not above those in the manifests of the project.
+//! whatever its bytes. If only the end of the file does not verify, the tokens that may have been there are skipped: the
+//! file is replaced by one that starts above them, since a file that was cut off would not show at the next boot that
+//! tokens are missing. No token is granted that is not above those in the manifests of the project.
 //!
 //! The next file records its own first token: it receives its name only after its first frame, an expired grant to no
 //! node, is durable. So a quarantine may fail between any two of its steps, and the next attempt continues: either the
-//! old file still has its name, or no file has it, or the new file has it and starts at the right token.
+//! old file still has its name, or no file has it, or the new file has it and starts at the right token. A running
+//! process remembers the files that it decided to quarantine: an attempt that failed is repeated by the next grant, not
+//! by the next boot.
 //!
 //! Not covered: a project directory that was removed while no process held it in memory.
 
 use super::api::{ArbFailure, ArbResponse};
-use super::log::{DurableLog, UntrustedLogs};
+use super::log::{DurableLog, OpenedLog, UntrustedLogs};
 use crate::marks;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_ports::{Clock, DirEntry, Disk, DiskErrorKind, Env, Mark, NodeId, OpenMode};
 use latent_storekit::frame::{self, FRAME_HEAD_BYTES};
 use latent_storekit::replace_file::{Leftover, NameSync, replace_file};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Mutex;
 
 const HEADER: &[u8] = b"LARBLSE1";
@@ -50,11 +53,20 @@ struct Lease<F> {
     expires_ms: i64,
 }
 
+/// A lease as its file was found.
+struct OpenedLease<F> {
+    lease: Lease<F>,
+    /// Number of bytes at the end of the file that are no grant.
+    torn_bytes: u64,
+}
+
 /// The leases of one disk.
 pub struct Leases<E: Env> {
     leases: Mutex<BTreeMap<u32, Lease<<E::Disk as Disk>::File>>>,
     /// Token floor of projects that have no lease file although their manifests hold tokens.
     missing_floors: Mutex<BTreeMap<u32, u64>>,
+    /// Projects whose lease file takes no further grant and still has its name.
+    condemned: Mutex<BTreeSet<u32>>,
     untrusted: UntrustedLogs,
 }
 
@@ -62,7 +74,12 @@ impl<E: Env> Leases<E> {
     /// Creates an empty set of leases.
     #[must_use]
     pub fn new(untrusted: &UntrustedLogs) -> Self {
-        Leases { leases: Mutex::default(), missing_floors: Mutex::default(), untrusted: untrusted.clone() }
+        Leases {
+            leases: Mutex::default(),
+            missing_floors: Mutex::default(),
+            condemned: Mutex::default(),
+            untrusted: untrusted.clone(),
+        }
     }
 
     /// Reads a project's lease file after a boot; `quarantined` earlier files were quarantined. A file that fails
@@ -82,6 +99,7 @@ impl<E: Env> Leases<E> {
             opened => opened?,
         };
         self.leases.lock().await.insert(project, lease);
+        self.condemned.lock().await.remove(&project);
         Ok(())
     }
 
@@ -96,22 +114,40 @@ impl<E: Env> Leases<E> {
         if floor > 0 {
             create_if_missing(env, project, floor).await?;
         }
-        let (log, frames) = DurableLog::open(env.disk(), &path(project), HEADER, &self.untrusted).await?;
+        let lease = self.open_with_tail(env, project, floor).await?;
+        if lease.torn_bytes == 0 {
+            return Ok(lease.lease);
+        }
+        // A grant torn by a crash was never answered; one that rotted was. The bytes do not tell which it is.
+        let skipped = lease.torn_bytes.div_ceil((FRAME_HEAD_BYTES + GRANT_BYTES) as u64);
+        write_first(env, &path(project), lease.lease.token + skipped).await?;
+        Ok(self.open_with_tail(env, project, floor).await?.lease)
+    }
+
+    async fn open_with_tail(
+        &self,
+        env: &E,
+        project: u32,
+        floor: u64,
+    ) -> Result<OpenedLease<<E::Disk as Disk>::File>, ArbFailure> {
+        let path = path(project);
+        let mut opened = DurableLog::open_with_tail(env.disk(), &path, HEADER, &self.untrusted).await?;
+        if opened.torn_bytes == 0 {
+            opened.repair(&self.untrusted).await?;
+        }
+        let OpenedLog { log, payloads, torn_bytes } = opened;
         let mut lease = Lease { log, token: floor, holder: NO_HOLDER, expires_ms: i64::MIN };
-        if let Some(last) = frames.last() {
+        if let Some(last) = payloads.last() {
             let mut last = last.clone();
             if last.len() != GRANT_BYTES {
-                let what = format!("lease frame of {} bytes in {}", last.len(), lease.log.path());
-                return Err(ArbFailure::Corrupt(what));
+                return Err(ArbFailure::Corrupt(format!("lease frame of {} bytes in {path}", last.len())));
             }
             lease.token = last.get_u64_le().max(floor);
             lease.holder = last.get_u16_le();
             let _granted_ms = last.get_i64_le();
             lease.expires_ms = last.get_i64_le();
         }
-        // A grant torn by a crash was never answered; one that rotted was. The bytes do not tell which it is.
-        lease.token += lease.log.truncated_bytes().div_ceil((FRAME_HEAD_BYTES + GRANT_BYTES) as u64);
-        Ok(lease)
+        Ok(OpenedLease { lease, torn_bytes })
     }
 
     /// Quarantines a lease file that fails verification, and creates the next one.
@@ -122,6 +158,19 @@ impl<E: Env> Leases<E> {
         quarantined: u64,
         what: &str,
     ) -> Result<LeaseOf<E>, ArbFailure> {
+        let files_before = self.move_to_quarantine(env, project, quarantined, what).await?;
+        self.open(env, project, files_before).await
+    }
+
+    /// Moves a lease file away from its name, durably. Returns the number of quarantined files.
+    async fn move_to_quarantine(
+        &self,
+        env: &E,
+        project: u32,
+        quarantined: u64,
+        what: &str,
+    ) -> Result<u64, ArbFailure> {
+        self.condemned.lock().await.insert(project);
         let (from, to) = (path(project), format!("arb/{project}/{QUARANTINE_PREFIX}{quarantined}"));
         let files_before = match env.disk().rename(&from, &to).await {
             Ok(()) => quarantined + 1,
@@ -131,8 +180,9 @@ impl<E: Env> Leases<E> {
         };
         // Must be durable before the next file grants a token: without this name, its tokens would start too low.
         env.disk().sync_dir(&format!("arb/{project}")).await?;
+        self.condemned.lock().await.remove(&project);
         env.mark(Mark { name: marks::ARB_LEASE_QUARANTINED, subject: what });
-        self.open(env, project, files_before).await
+        Ok(files_before)
     }
 
     /// Raises the next token above `token`, which a manifest of the project contains.
@@ -165,17 +215,31 @@ impl<E: Env> Leases<E> {
     }
 
     /// Opens the lease file of a project that is not in memory: the project's first, or the one after a file that is
-    /// missing or that a failed attempt quarantined.
+    /// missing or that an attempt quarantined. Completes a quarantine that failed.
     async fn open_next(&self, env: &E, project: u32) -> Result<LeaseOf<E>, ArbFailure> {
-        let quarantined = self.files_before(env, project).await?;
-        let least = self.missing_floors.lock().await.get(&project).copied().unwrap_or(0);
-        let floor = quarantined.saturating_mul(TOKENS_PER_FILE).max(least);
-        let lease = self.open_above(env, project, floor).await?;
+        let mut quarantined = self.files_before(env, project).await?;
+        if self.condemned.lock().await.contains(&project) {
+            quarantined =
+                self.move_to_quarantine(env, project, quarantined, "an earlier attempt failed").await?;
+        }
+        let lease = match self.open_above(env, project, self.floor(project, quarantined).await).await {
+            Err(ArbFailure::Corrupt(what)) => {
+                let quarantined = self.move_to_quarantine(env, project, quarantined, &what).await?;
+                self.open_above(env, project, self.floor(project, quarantined).await).await?
+            }
+            opened => opened?,
+        };
         // The directory may have been recreated recently.
         for dir in [format!("arb/{project}"), "arb".to_owned()] {
             env.disk().sync_dir(&dir).await?;
         }
         Ok(lease)
+    }
+
+    /// Returns the token above which the tokens of the next file start.
+    async fn floor(&self, project: u32, quarantined: u64) -> u64 {
+        let least = self.missing_floors.lock().await.get(&project).copied().unwrap_or(0);
+        quarantined.saturating_mul(TOKENS_PER_FILE).max(least)
     }
 
     /// Grants the lease to `holder`, unless another node still holds it.
@@ -245,11 +309,16 @@ async fn create_if_missing<E: Env>(env: &E, project: u32, floor: u64) -> Result<
         Err(error) => return Err(error.into()),
         Ok(_) => return Ok(()),
     }
+    write_first(env, &path, floor).await
+}
+
+/// Writes a lease file with tokens above `floor`, in place of the present one.
+async fn write_first<E: Env>(env: &E, path: &str, floor: u64) -> Result<(), ArbFailure> {
     let now_ms = env.clock().wall().0;
     let first = frame::encode_frame(&encode(floor, NO_HOLDER, now_ms, now_ms))
         .map_err(|error| ArbFailure::Refused(format!("{path}: {error}")))?;
     let bytes = [HEADER, first.as_ref()].concat().into();
-    replace_file(disk, &path, bytes, Leftover::Remove, NameSync::Now).await?;
+    replace_file(env.disk(), path, bytes, Leftover::Remove, NameSync::Now).await?;
     Ok(())
 }
 

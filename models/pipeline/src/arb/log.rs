@@ -35,8 +35,8 @@ impl UntrustedLogs {
     }
 }
 
-/// Rewrites the readable frames of a log and replaces it, so durable data stays durable. A log that does not exist, or
-/// fails verification, is left unchanged.
+/// Rewrites a log and replaces it, so durable data stays durable. A torn tail stays, for the log's owner to judge. A log
+/// that does not exist, or fails verification, is left unchanged.
 async fn rewrite<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result<(), ArbFailure> {
     let file = match disk.open(path, OpenMode::Read).await {
         Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(()),
@@ -51,7 +51,7 @@ async fn rewrite<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result
     if matches!(scan.end, ScanEnd::CorruptMiddle { .. }) {
         return Ok(());
     }
-    replace_file(disk, path, bytes.slice(..scan.valid_bytes), Leftover::Remove, NameSync::Now).await?;
+    replace_file(disk, path, bytes, Leftover::Remove, NameSync::Now).await?;
     Ok(())
 }
 
@@ -74,6 +74,26 @@ pub(super) async fn create_if_absent<D: Disk>(
     }
 }
 
+/// A log as it was found.
+pub(super) struct OpenedLog<F> {
+    pub log: DurableLog<F>,
+    /// Payloads of its frames.
+    pub payloads: Vec<Bytes>,
+    /// Number of bytes at its end that are no frame: a write torn by a crash, or frames that rotted.
+    pub torn_bytes: u64,
+}
+
+impl<F: File> OpenedLog<F> {
+    /// Truncates the torn tail, and writes the header of a new log.
+    pub async fn repair(&mut self, untrusted: &UntrustedLogs) -> Result<(), ArbFailure> {
+        let repaired = self.log.repair_tail().await;
+        if let Err(ArbFailure::Disk(_)) = &repaired {
+            untrusted.insert(&self.log.path);
+        }
+        repaired
+    }
+}
+
 /// An open log.
 pub struct DurableLog<F> {
     file: F,
@@ -81,7 +101,6 @@ pub struct DurableLog<F> {
     header: &'static [u8],
     durable_bytes: u64,
     is_tail_unknown: bool,
-    truncated_bytes: u64,
 }
 
 impl<F: File> DurableLog<F> {
@@ -96,6 +115,18 @@ impl<F: File> DurableLog<F> {
         header: &'static [u8],
         untrusted: &UntrustedLogs,
     ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
+        let mut opened = Self::open_with_tail(disk, path, header, untrusted).await?;
+        opened.repair(untrusted).await?;
+        Ok((opened.log, opened.payloads))
+    }
+
+    /// As [`DurableLog::open`], but leaves a torn tail, and a header that is missing, to [`OpenedLog::repair`].
+    pub(super) async fn open_with_tail<D: Disk<File = F>>(
+        disk: &D,
+        path: &str,
+        header: &'static [u8],
+        untrusted: &UntrustedLogs,
+    ) -> Result<OpenedLog<F>, ArbFailure> {
         if untrusted.contains(path) {
             rewrite(disk, path, header).await?;
             untrusted.remove(path);
@@ -111,44 +142,35 @@ impl<F: File> DurableLog<F> {
         disk: &D,
         path: &str,
         header: &'static [u8],
-    ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
+    ) -> Result<OpenedLog<F>, ArbFailure> {
         let file = disk.open(path, OpenMode::Create).await.map_err(ArbFailure::from)?;
         let size = file.size_bytes().await?;
         let bytes = read_full(&file, 0, size).await?;
-        let mut log = DurableLog {
-            file,
-            path: path.to_owned(),
-            header,
-            durable_bytes: 0,
-            is_tail_unknown: false,
-            truncated_bytes: 0,
-        };
+        let mut log =
+            DurableLog { file, path: path.to_owned(), header, durable_bytes: 0, is_tail_unknown: false };
         let unwritten = bytes.iter().all(|byte| *byte == 0);
         if bytes.len() < header.len() || unwritten {
             // Interrupted while it was created: nothing in it was ever acknowledged.
             log.is_tail_unknown = size > 0;
-            log.truncated_bytes = size;
-            log.put(Bytes::from_static(header)).await?;
-            return Ok((log, Vec::new()));
+            return Ok(OpenedLog { log, payloads: Vec::new(), torn_bytes: size });
         }
         if !bytes.starts_with(header) {
             return Err(ArbFailure::Corrupt(format!("header of {path}")));
         }
         let scan = frame::scan(&bytes, header.len());
         log.durable_bytes = scan.valid_bytes as u64;
+        let torn_bytes = size - log.durable_bytes;
         match scan.end {
             // Data that an earlier process wrote and never synced is readable and may still be lost.
             ScanEnd::Clean => log.file.sync().await?,
             ScanEnd::TornTail { .. } => {
                 log.is_tail_unknown = true;
-                log.truncated_bytes = size - log.durable_bytes;
             }
             ScanEnd::CorruptMiddle { .. } => {
                 return Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)));
             }
         }
-        log.repair_tail().await?;
-        Ok((log, scan.payloads))
+        Ok(OpenedLog { log, payloads: scan.payloads, torn_bytes })
     }
 
     /// Appends one frame and makes it durable.
@@ -160,6 +182,10 @@ impl<F: File> DurableLog<F> {
 
     async fn put(&mut self, bytes: Bytes) -> Result<(), ArbFailure> {
         self.repair_tail().await?;
+        self.put_at_end(bytes).await
+    }
+
+    async fn put_at_end(&mut self, bytes: Bytes) -> Result<(), ArbFailure> {
         let len = bytes.len() as u64;
         self.is_tail_unknown = true;
         self.file.append(bytes).await?;
@@ -185,7 +211,7 @@ impl<F: File> DurableLog<F> {
         Err(ArbFailure::Corrupt(format!("{} at byte {}", self.path, scan.valid_bytes)))
     }
 
-    /// Truncates what a failed append may have left after the last durable frame.
+    /// Truncates what a failed append may have left after the last durable frame. Writes the header of a new log.
     ///
     /// # Errors
     /// The disk fails; the end is then still unknown.
@@ -195,16 +221,9 @@ impl<F: File> DurableLog<F> {
             self.file.sync().await?;
             self.is_tail_unknown = false;
         }
+        if self.durable_bytes == 0 {
+            self.put_at_end(Bytes::from_static(self.header)).await?;
+        }
         Ok(())
-    }
-
-    /// Returns the number of bytes truncated on open: a write torn by a crash, or frames that rotted at the end.
-    pub fn truncated_bytes(&self) -> u64 {
-        self.truncated_bytes
-    }
-
-    /// Returns the path of the log.
-    pub fn path(&self) -> &str {
-        &self.path
     }
 }

@@ -330,8 +330,10 @@ impl<E: Env> ArbStore<E> {
         let project_dir = format!("arb/{project}");
         self.create_project_dir(project).await?;
         create_dir(disk, &day_dir(project, day)).await?;
-        // The directory of an earlier attempt may hold a manifest or files, so it is recovered as after a boot.
-        let store = self.recover_day(project, day).await?;
+        // The directory of an earlier attempt may hold a manifest or files, so it is recovered as after a boot. One that
+        // fails verification must be known as corrupt, or no node would ever quarantine it.
+        let recovered = self.recover_day(project, day).await;
+        let store = self.note_if_corrupt(project, day, recovered)?;
         disk.sync_dir(&project_dir).await?;
         let store = Arc::new(Mutex::new(store));
         self.days().insert((project, day), store.clone());

@@ -5,8 +5,8 @@ use latent_pipeline::arb::api::{ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::{ManifestEdit, Tier};
 use latent_pipeline::zone::Day;
 use latent_sim::{
-    CrashPolicy, DiskError, DiskImage, Fault, FaultAction, Kill, LatentSector, OpKind, RemoveDirectory,
-    Trigger,
+    BitRot, CrashPolicy, DiskError, DiskImage, Fault, FaultAction, Kill, LatentSector, OpKind,
+    RemoveDirectory, Trigger,
 };
 use latent_storekit::frame::scan;
 use std::time::Duration;
@@ -231,6 +231,107 @@ fn no_token_is_reused_when_a_lease_rots_under_a_running_disk_and_its_quarantine_
     let image = image_with_used_day("lease", |_| {});
     let triggered = at_each_pair(&image, &lasting, [60, 8], check_tokens_increase);
     assert!(triggered > 1_000, "only {triggered} second faults");
+}
+
+/// The lease file rots or becomes unreadable after the disk has granted a token from it. The grant that finds it fails,
+/// and so does one operation of the quarantine: a later grant of the same process completes it.
+#[test]
+fn a_disk_that_runs_on_grants_leases_again_after_the_quarantine_of_one_failed() {
+    let (node, path_prefix) = ("disk".to_owned(), format!("arb/{PROJECT}/lease"));
+    let rot = FaultAction::BitRot(BitRot {
+        node: node.clone(),
+        path_prefix: path_prefix.clone(),
+        pick: 0,
+        bits: 9,
+    });
+    let sector = FaultAction::LatentSector(LatentSector { node, path_prefix, pick: 0 });
+    for (damage, pair, later) in [rot, sector]
+        .iter()
+        .flat_map(|damage| PAIRS.map(|pair| (damage, pair)))
+        .flat_map(|(damage, pair)| (1..=8).map(move |later| (damage, pair, later)))
+    {
+        let image = image_with_used_day("lease", |_| {});
+        with_disk(later, Some(image), async move |arb| {
+            arb.run("before", async |client| client.lease_until_granted().await).await;
+            arb.world.arm(Fault { trigger: Trigger::AtMs(0), action: damage.clone() });
+            arb.world.sleep(SECOND).await;
+            for fault in [pair[0](1), pair[1](1 + later)] {
+                arb.world.arm(fault);
+            }
+            arb.run("after", async |client| {
+                client.lease_until_granted().await;
+                client.lease_until_granted().await;
+            })
+            .await;
+        });
+    }
+}
+
+/// The creation of a day fails after its manifest is durable, and the manifest rots before the next write opens it.
+#[test]
+fn a_day_that_rots_between_two_attempts_to_create_it_is_quarantined_and_filled() {
+    let quarantined = (1..=4).filter(|failing_sync| {
+        let (node, path_prefix) = ("disk".to_owned(), format!("arb/{PROJECT}"));
+        with_disk(34, None, async move |arb| {
+            arb.run("one", async |client| client.put_on(DAYS[1], Tier::OnTime, 1..3).await.unwrap()).await;
+            let trigger = Trigger::NthOp {
+                node: node.clone(),
+                op: OpKind::SyncDir,
+                path_prefix: path_prefix.clone(),
+                n: *failing_sync,
+                after_ms: 0,
+            };
+            let (op, times) = (OpKind::SyncDir, Some(1));
+            let error = DiskError { node: node.clone(), op, path_prefix: String::new(), times, for_ms: None };
+            arb.world.arm(Fault { trigger, action: FaultAction::DiskError(error) });
+            arb.run("two", async |client| {
+                let _ = client.put(Tier::OnTime, 1..9).await;
+                // Its sync of the project's directory makes the name of the day above durable.
+                client.put_on(Day(16_855), Tier::OnTime, 1..3).await.unwrap();
+            })
+            .await;
+            let path_prefix = format!("{path_prefix}/{DAY}/manifest");
+            let rot = FaultAction::BitRot(BitRot { node, path_prefix, pick: 0, bits: 64 });
+            arb.world.arm(Fault { trigger: Trigger::AtMs(0), action: rot });
+            arb.world.sleep(SECOND).await;
+            arb.run("three", async |client| {
+                let is_refused = client.put(Tier::OnTime, 1..9).await.is_err();
+                if is_refused {
+                    // The first request may only find the rot, as the repair's does.
+                    let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+                    if client.call(quarantine.clone()).await.is_err() {
+                        client.call(quarantine).await.unwrap();
+                    }
+                    client.put(Tier::OnTime, 1..9).await.unwrap();
+                }
+                is_refused
+            })
+            .await
+        })
+    });
+    assert!(quarantined.count() > 0, "no attempt left a day that could rot");
+}
+
+/// The newest grant rots: the file then ends as after a torn write, and its token must not be granted again, however
+/// often the disk boots before it grants the next one.
+#[test]
+fn the_token_of_a_grant_that_rotted_is_not_reused_after_any_number_of_boots() {
+    let image = image_with_used_day("lease", |bytes| {
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+    });
+    for boots in 1..4 {
+        with_disk(35, Some(image.clone()), async move |arb| {
+            for _ in 0..boots {
+                arb.world.kill_with_policy(DISK, CrashPolicy::Nothing);
+                arb.world.restart(DISK);
+                arb.world.sleep(SECOND).await;
+            }
+            arb.run("after", async |client| client.lease_until_granted().await).await;
+        });
+    }
+    let triggered = at_each_pair(&image, &[], [40, 15], check_tokens_increase);
+    assert!(triggered > 1_500, "only {triggered} second faults");
 }
 
 #[test]
