@@ -56,6 +56,12 @@ pub trait System: Sized + 'static {
         Vec::new()
     }
 
+    /// Noun phrase for a kind of violation of an invariant: `acknowledged records missing`. Screens print it in place of
+    /// the fingerprint. `None`: they print the fingerprint.
+    fn phrase(_invariant: &str, _kind: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Deploys the release `name` to the whole system under test, from the start to the end of the faults.
     ///
     /// # Errors

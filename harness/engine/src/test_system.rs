@@ -60,6 +60,10 @@ impl System for TestSystem {
         std::iter::once(outcome).chain(marks::ALL.iter().map(mark)).collect()
     }
 
+    fn phrase(invariant: &str, kind: &str) -> Option<&'static str> {
+        (invariant == "W1" && kind == "missing").then_some("letters missing")
+    }
+
     fn check(scenario: &Scenario<Config>) -> Vec<ScenarioProblem> {
         let config = &scenario.config;
         let mut problems = Vec::new();

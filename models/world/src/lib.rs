@@ -41,6 +41,7 @@ use latent_engine::{
     CaseOf, CostEstimate, PhaseReporter, Problem, ReductionOf, Report, Scenario, ScenarioProblem, Screen,
     System, Verdict,
 };
+use latent_oracle::violation_kinds::violation_kind;
 
 /// The system under test: edges, ingest, Arb, compaction, backup, audit, recovery.
 #[derive(Debug)]
@@ -80,6 +81,10 @@ impl System for Latent {
 
     fn glossary() -> Vec<GlossaryEntry> {
         glossary::glossary()
+    }
+
+    fn phrase(invariant: &str, kind: &str) -> Option<&'static str> {
+        violation_kind(invariant, kind).map(|kind| kind.phrase)
     }
 
     fn set_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), Problem> {

@@ -16,6 +16,7 @@ use crate::case::{CASE_TIME, pool};
 use crate::case_file;
 use crate::case_source::{CaseSource, shell_word};
 use crate::output::{Destination, FileFormat};
+use crate::print::finding::finding_text;
 use crate::print::humanize::{count, counted, span_ms};
 use crate::print::terminal;
 use crate::{System, exit};
@@ -166,11 +167,11 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
             CorpusVerdict::Fails(finding, expected) => {
                 let of_case = exit::of_finding(finding.outcome, *expected, &finding.fingerprint);
                 code = exit::worse(code, of_case);
-                let Finding { fingerprint, detail, .. } = finding;
+                let detail = &finding.detail;
                 format!(
-                    "{}: {} {fingerprint}\n{}  reproduce   {reproduce}\n",
+                    "{}: {}\n{}  reproduce   {reproduce}\n",
                     path.display(),
-                    finding.ended(),
+                    finding_text::<S>(finding),
                     if detail.is_empty() { String::new() } else { format!("  {detail}\n") }
                 )
             }
@@ -223,7 +224,7 @@ fn add<S: System>(
     let now = match of_judged(&target, parent::run(&target.request(), limits, |_| {}))? {
         CorpusVerdict::Passes => "passes".to_owned(),
         CorpusVerdict::Fails(finding, _) => {
-            format!("still failing: {} {}", finding.ended(), finding.fingerprint)
+            format!("still failing: {}", finding_text::<S>(&finding))
         }
         CorpusVerdict::Vacuous(reason) => format!("vacuous: {reason}"),
         CorpusVerdict::Unreadable(bad) => bad,

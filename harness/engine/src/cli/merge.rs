@@ -2,6 +2,7 @@
 
 use super::sweep::{SweepOutput, junit_destination, report};
 use super::{CliError, Context};
+use crate::System;
 use crate::exit;
 use crate::print::terminal;
 use crate::sweep::results::SweepResults;
@@ -30,7 +31,7 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let junit = junit_destination(arguments.junit.as_deref(), arguments.force)?;
     let mut files = Vec::new();
     let mut wrong = Vec::new();
@@ -57,5 +58,5 @@ pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, CliErro
         json: arguments.json,
         is_output_taken: false,
     };
-    report(context, &output, &summary, &records, None, &names.join(" "))
+    report::<S>(context, &output, &summary, &records, None, &names.join(" "))
 }

@@ -123,7 +123,7 @@ where
         Command::Repro(arguments) => repro::run::<S>(&context, &arguments),
         Command::Shrink(arguments) => shrink::run::<S>(&context, &arguments),
         Command::Corpus(arguments) => corpus::run::<S>(&context, &arguments),
-        Command::Merge(arguments) => merge::run(&context, &arguments),
+        Command::Merge(arguments) => merge::run::<S>(&context, &arguments),
         Command::Print(arguments) => print::run::<S>(&context, &arguments),
         Command::Scenarios => scenarios::run::<S>(&context),
         Command::Schema(arguments) => schema::run::<S>(&arguments),

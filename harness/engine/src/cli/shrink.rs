@@ -8,6 +8,7 @@ use crate::case::pool;
 use crate::case_file::{self, CaseHeader};
 use crate::case_source::{CaseSource, shell_word};
 use crate::output::{Destination, FileFormat, OutputError, STANDARD, is_stream};
+use crate::print::finding::finding_text;
 use crate::print::{humanize, terminal};
 use crate::scenario::Span;
 use crate::shrink::{CandidateRunner, Shrinker, SmallestCase, TargetFailure};
@@ -201,9 +202,8 @@ fn screen<S: System>(
     let detail =
         if finding.detail.is_empty() { String::new() } else { format!("  found       {}\n", finding.detail) };
     format!(
-        "{name}: {} {}\n  shrunk      {}\n  runs        {} in {}, {}\n{detail}  case        {file}\n  reproduce   {program} repro {file}\n  save        {program} corpus add {file}\n",
-        finding.outcome,
-        finding.fingerprint,
+        "{name}: {}\n  shrunk      {}\n  runs        {} in {}, {}\n{detail}  case        {file}\n  reproduce   {program} repro {file}\n  save        {program} corpus add {file}\n",
+        finding_text::<S>(finding),
         counts.join(", "),
         humanize::count(runner.runs.load(Ordering::Relaxed)),
         humanize::span_ms(took_ms),

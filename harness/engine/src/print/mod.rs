@@ -2,6 +2,7 @@
 
 pub(crate) mod enumerate;
 pub(crate) mod escape;
+pub(crate) mod finding;
 pub mod humanize;
 pub(crate) mod json;
 mod screen;

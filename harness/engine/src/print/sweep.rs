@@ -22,6 +22,8 @@ pub(crate) struct SweepReport<'a> {
     pub took: Option<(u64, usize)>,
     /// Path of the results.
     pub file: &'a str,
+    /// Puts a fingerprint in words.
+    pub describe: fn(&str) -> String,
 }
 
 /// Returns the screen for people.
@@ -124,7 +126,7 @@ fn failures(printed: &SweepReport<'_>, screen: &mut Screen) {
         let head = if group.fingerprint.is_empty() || group.fingerprint == group.ended() {
             head.plain(format!("  {times}"))
         } else {
-            head.plain(format!(" {}  {times}", group.fingerprint))
+            head.plain(format!(": {}  {times}", (printed.describe)(&group.fingerprint)))
         };
         screen.item(if index == 0 { "failures" } else { "" }, head);
         let fastest = &group.cases[0];
@@ -139,6 +141,10 @@ fn failures(printed: &SweepReport<'_>, screen: &mut Screen) {
         screen.verbatim("reproduce", &command(printed, fastest, "repro"));
         if let Some(shrink_command) = shrink_command(printed, group).filter(|_| !is_better) {
             screen.verbatim("shrink", &shrink_command);
+        }
+        if (printed.describe)(&group.fingerprint) != group.fingerprint {
+            let program = shell_word(printed.program);
+            screen.verbatim("explain", &format!("{program} explain {}", group.fingerprint));
         }
         if screen.verbose() && group.cases.len() > 1 {
             screen.item("others", group.cases.iter().skip(1).map(name_of).collect::<Vec<_>>().join(" "));
@@ -205,7 +211,7 @@ fn percent_rounded_up(part: u64, whole: u64) -> String {
 
 /// Returns the JSON object for programs, which depends neither on the machine nor on the slices.
 pub(crate) fn json(summary: &SweepSummary, program: &str) -> Value {
-    let printed = SweepReport { summary, program, took: None, file: "" };
+    let printed = SweepReport { summary, program, took: None, file: "", describe: str::to_owned };
     let group = |group: &FailureGroup| {
         let fastest = &group.cases[0];
         json!({

@@ -1,6 +1,7 @@
 //! The verdict for people: simulated time, the system's own lines, detections, violations, the comparison with the
 //! expectation, and the command that reproduces the run.
 
+use super::finding::fingerprint_text;
 use super::humanize::{self, count, counted, moment_ms, span_ms};
 use super::screen::{Screen, StyledText};
 use crate::report::{FaultReport, Report};
@@ -149,21 +150,28 @@ fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
             screen.left_out("", groups.len() - index);
             break;
         }
-        screen.item(if index == 0 { "violated" } else { "" }, violated_row::<S>(group));
+        let row = violated_row::<S>(group, screen.verbose());
+        screen.item(if index == 0 { "violated" } else { "" }, row);
         screen.item("", worst(group));
     }
 }
 
-fn violated_row<S: System>(group: &ViolationGroup<'_>) -> StyledText {
+fn violated_row<S: System>(group: &ViolationGroup<'_>, verbose: bool) -> StyledText {
     let times = match group.count {
         1 => "once".to_owned(),
         more => format!("{} times", count(more as u64)),
     };
-    StyledText::new().bad(&group.fingerprint).plain(format!(
-        "  {times}, {}, first {}",
-        counted(group.items, S::ITEMS),
-        moment_ms(group.first.at_ms)
-    ))
+    let name = fingerprint_text::<S>(&group.fingerprint);
+    let fingerprint =
+        if verbose && name != group.fingerprint { format!("  {}", group.fingerprint) } else { String::new() };
+    StyledText::new()
+        .bad(name)
+        .plain(format!(
+            "  {times}, {}, first {}",
+            counted(group.items, S::ITEMS),
+            moment_ms(group.first.at_ms)
+        ))
+        .dim(fingerprint)
 }
 
 /// Describes the worst violation of a group: subject, labelled fields, detail, items.

@@ -84,7 +84,7 @@ fn stale(
     if policy.excused.available_ms(since_ms, context.at_ms) <= policy.interval_ms + policy.slack_ms {
         return None;
     }
-    let kind = if position_ms.is_some() { "stale" } else { "none" };
+    let kind = if position_ms.is_some() { "stale" } else { "no-backup" };
     let detail = match position_ms {
         Some(position_ms) => {
             format!(
@@ -257,7 +257,7 @@ mod tests {
         let all = ["i1", "i2"];
         let later = CheckContext { at_ms: NOON_MS + 27 * HOUR_MS, ..noon_context() };
         assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &later), [("stale".into(), 0, false)]);
-        assert_eq!(found(&TestStore::default(), &all, &later), [("none".into(), 0, false)]);
+        assert_eq!(found(&TestStore::default(), &all, &later), [("no-backup".into(), 0, false)]);
         assert_eq!(found(&TestStore::default(), &all, &noon_context()), []);
     }
 

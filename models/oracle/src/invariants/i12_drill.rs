@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(found(&[rec("i1")]), [("missing".into(), 1, true)]);
         assert_eq!(found(&[rec("i1"), rec("i2"), rec("i3")]), [("rejected".into(), 1, false)]);
         let again = TestRecord { sequence: 2, ..rec("i1") };
-        assert_eq!(found(&[rec("i1"), again, rec("i2")]), [("raw-copies".into(), 1, false)]);
+        assert_eq!(found(&[rec("i1"), again, rec("i2")]), [("excess-copies".into(), 1, false)]);
         let altered = TestRecord { note: "altered".into(), ..rec("i2") };
         assert_eq!(found(&[rec("i1"), altered]), [("altered".into(), 1, true)]);
     }

@@ -222,7 +222,8 @@ fn tee_hour_ends_ms(path: &str) -> Option<i64> {
 fn old_tee_files(disk: &DiskView, old: &[&str], context: &CheckContext) -> Option<Violation> {
     let first = old.first()?;
     let detail = format!("{}: {} tee files such as {first} are past their retention", disk.name, old.len());
-    let one = Violation::new("I16", "tee", context.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
+    let one =
+        Violation::new("I16", "tee-overdue", context.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
     Some(one.at(context.at_ms).keys(old.iter().copied()).because(detail))
 }
 
@@ -235,7 +236,7 @@ fn old_quarantines(
     let first = old.first()?;
     let detail = format!("{}: {first} is still quarantined although the day is complete", disk.name);
     Some(
-        violation("I16", "aside", context, project_day, old.len() as u64)
+        violation("I16", "quarantine-overdue", context, project_day, old.len() as u64)
             .keys(old.iter().cloned())
             .because(detail),
     )
@@ -252,7 +253,7 @@ fn excess_space(disk: &DiskSnapshot, limits: SpaceLimits, context: &CheckContext
         disk.name, disk.used_bytes
     );
     Some(
-        Violation::new("I16", "space", context.stage.as_str())
+        Violation::new("I16", "amplification", context.stage.as_str())
             .of(disk.name.as_str(), 0)
             .at(context.at_ms)
             .because(detail),

@@ -28,11 +28,11 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
             if replicas == 0 && entry.observed && !acked {
                 accumulator.add(project_day, "vanished", 1, key);
             } else if (1..read_view.min_replicas).contains(&replicas) && acked && !context.faults_active {
-                accumulator.add(project_day, "endangered", 1, key);
+                accumulator.add(project_day, "under-replicated", 1, key);
             }
         });
         if !context.faults_active {
-            endangered_anonymous(
+            under_replicated_anonymous(
                 project_day,
                 day,
                 day_view,
@@ -53,7 +53,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
         "missing" => (
             true,
             format!(
-                "{project_day}: {} in none of {} places",
+                "{project_day}: {} on 0 of {} replicas",
                 pluralize(items, "acknowledged event is", "acknowledged events are"),
                 read_view.replicas
             ),
@@ -68,7 +68,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
         _ => (
             false,
             format!(
-                "{project_day}: {} in fewer than {} places",
+                "{project_day}: {} on fewer than {} replicas",
                 pluralize(items, "acknowledged event is", "acknowledged events are"),
                 read_view.min_replicas
             ),
@@ -77,7 +77,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
 }
 
 /// Reports events without identity that are present, but in too few copies on enough replicas.
-fn endangered_anonymous(
+fn under_replicated_anonymous(
     project_day: ProjectDay,
     day: &LedgerDay,
     day_view: &DayView,
@@ -98,7 +98,7 @@ fn endangered_anonymous(
         context.settled_before_ms,
         |content, unsure| {
             let missing = missing.get(&content).copied().unwrap_or(0);
-            accumulator.add(project_day, "endangered", u64::from(unsure - missing), content);
+            accumulator.add(project_day, "under-replicated", u64::from(unsure - missing), content);
         },
     );
 }
@@ -225,7 +225,7 @@ mod tests {
         let disks: Vec<TestDisk> =
             (0..8).map(|at| if at < 3 { whole.clone() } else { part.clone() }).collect();
         let found = check(&clients().ledger, &read_view(&disks), &noon_context());
-        assert_eq!(summaries(&found), [("endangered".into(), "p17".into(), 1, false)]);
+        assert_eq!(summaries(&found), [("under-replicated".into(), "p17".into(), 1, false)]);
         let context = CheckContext { faults_active: true, ..noon_context() };
         assert_eq!(check(&clients().ledger, &read_view(&disks), &context), []);
     }

@@ -27,7 +27,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
             if !ledger.is_floating(project_day.project, identity) {
                 accumulator.add(
                     *project_day,
-                    "doubled",
+                    "duplicate",
                     excess(ledger, *project_day, identity, count, 0),
                     content,
                 );
@@ -39,7 +39,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
         (
             false,
             match kind {
-                "doubled" => format!(
+                "duplicate" => format!(
                     "{project_day}: {} without $insert_id and stored more often than sent",
                     pluralize(items, "event is", "events are")
                 ),
@@ -67,7 +67,7 @@ fn raw_copies(
         if is_sent && !ledger.is_floating(project_day.project, identity) {
             accumulator.add(
                 project_day,
-                "raw-copies",
+                "excess-copies",
                 excess(ledger, project_day, identity, copies, replays),
                 event.key,
             );
@@ -89,8 +89,8 @@ fn floating(ledger: &Ledger, read_view: &ReadView, replays: u32, accumulator: &m
             EventIdentity::Anonymous(content) => day_view.anonymous(1).get(&content).copied(),
         };
         let (kind, spare) = match identity {
-            EventIdentity::Keyed(_) => ("raw-copies", replays),
-            EventIdentity::Anonymous(_) => ("doubled", 0),
+            EventIdentity::Keyed(_) => ("excess-copies", replays),
+            EventIdentity::Anonymous(_) => ("duplicate", 0),
         };
         let found = ledger.days_with_floating(read_view, (project, identity), copies);
         for (day, excess) in ledger.unaccounted_copies((project, identity), &found, spare) {
@@ -117,7 +117,7 @@ pub fn check_export(days: &DayContents, context: &CheckContext) -> Vec<Violation
         for event in day.events.iter().filter(|event| !event.anonymous) {
             accumulator.add(
                 *project_day,
-                "shown-twice",
+                "duplicate-in-export",
                 u64::from(event.copies.saturating_sub(1)),
                 event.key,
             );
@@ -155,7 +155,7 @@ mod tests {
         let stored = |count| read_view(&[TestDisk::default().with_day(PROJECT_DAY, &times(&rec, count))]);
         assert_eq!(check(&ledger, &stored(2), &noon_context()), []);
         let found = check(&ledger, &stored(3), &noon_context());
-        assert_eq!(summaries(&found), [("raw-copies".into(), "p17".into(), 1, false)]);
+        assert_eq!(summaries(&found), [("excess-copies".into(), "p17".into(), 1, false)]);
         assert_eq!(check(&ledger, &stored(3), &CheckContext { replays: 1, ..noon_context() }), []);
     }
 
@@ -169,7 +169,7 @@ mod tests {
         let context = CheckContext { replays: 1, ..noon_context() };
         assert_eq!(
             summaries(&check(&ledger, &stored(3), &context)),
-            [("doubled".into(), "p17".into(), 1, false)]
+            [("duplicate".into(), "p17".into(), 1, false)]
         );
     }
 
@@ -183,12 +183,12 @@ mod tests {
         assert_eq!(check(&ledger, &stored(2), &noon_context()), []);
         assert_eq!(
             summaries(&check(&ledger, &stored(3), &noon_context())),
-            [("doubled".into(), "p17".into(), 1, false)]
+            [("duplicate".into(), "p17".into(), 1, false)]
         );
         let ledger = TestClients::new().acked(17, one).ledger;
         assert_eq!(
             summaries(&check(&ledger, &stored(2), &noon_context())),
-            [("doubled".into(), "p17".into(), 1, false)]
+            [("duplicate".into(), "p17".into(), 1, false)]
         );
     }
 
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(check_export(&shown(1), &noon_context()), []);
         assert_eq!(
             summaries(&check_export(&shown(2), &noon_context())),
-            [("shown-twice".into(), "p17".into(), 1, false)]
+            [("duplicate-in-export".into(), "p17".into(), 1, false)]
         );
     }
 }

@@ -27,7 +27,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
     for (project_day, day_view) in &read_view.days {
         i2_provenance::for_each_invalid(ledger, *project_day, &day_view.events, |provenance, event| {
             if matches!(provenance, Provenance::OtherDay(_)) {
-                accumulator.add(*project_day, "other-day", 1, event.key);
+                accumulator.add(*project_day, "wrong-day", 1, event.key);
             }
         });
         for content in &day_view.contents {
@@ -39,11 +39,11 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
         "missing" => (
             true,
             format!(
-                "{project_day}: {} from its set",
-                pluralize(items, "event is missing", "events are missing")
+                "{project_day}: {} missing",
+                pluralize(items, "acknowledged event of the day is", "acknowledged events of the day are")
             ),
         ),
-        "other-day" => (
+        "wrong-day" => (
             false,
             format!("{project_day}: {} sent for another day", pluralize(items, "event was", "events were")),
         ),
@@ -121,7 +121,7 @@ mod tests {
         let one = std::slice::from_ref(&rec);
         let ledger = TestClients::new().acked(17, one).ledger;
         let disk = TestDisk::default().with_day(PROJECT_DAY, one).with_day(NEXT, one);
-        assert_eq!(found(&ledger, disk), [("misfiled".into(), 1, false), ("other-day".into(), 1, false)]);
+        assert_eq!(found(&ledger, disk), [("misfiled".into(), 1, false), ("wrong-day".into(), 1, false)]);
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
                 .into_iter()
                 .map(|f| f.0)
                 .collect();
-        assert_eq!(kinds, ["missing", "misfiled", "other-day"]);
+        assert_eq!(kinds, ["missing", "misfiled", "wrong-day"]);
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         let answered = TestClients::new().acked(17, one).acked(17, one);
         assert_eq!(
             found(&answered.ledger, both),
-            [("other-day".into(), 1, false)],
+            [("wrong-day".into(), 1, false)],
             "an event answered on the day before cannot arrive later"
         );
     }

@@ -36,7 +36,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
                 pluralize(items, "event has", "events have")
             ),
         ),
-        "key" => (
+        "wrong-key" => (
             false,
             format!(
                 "{project_day}: {} a key that is not the event's",
@@ -123,8 +123,8 @@ pub fn altered(ledger: &Ledger, read_view: &ReadView) -> BTreeSet<(ProjectDay, D
 
 fn stated(project_day: ProjectDay, day: &DayContent, accumulator: &mut ViolationAccumulator<'_>) {
     for record in day.records() {
-        accumulator.add(project_day, "key", u64::from(record.key_is_wrong()), record.key);
-        accumulator.add(project_day, "time", u64::from(record.time_is_wrong()), record.key);
+        accumulator.add(project_day, "wrong-key", u64::from(record.key_is_wrong()), record.key);
+        accumulator.add(project_day, "wrong-time", u64::from(record.time_is_wrong()), record.key);
     }
 }
 
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(check(&ledger, &stored(right), &noon_context()), []);
         assert_eq!(
             summaries(&check(&ledger, &stored(rec), &noon_context())),
-            [("time".into(), "p17".into(), 1, false)]
+            [("wrong-time".into(), "p17".into(), 1, false)]
         );
     }
 }

@@ -67,7 +67,7 @@ fn compare(
     let unequal = unequal(groups.values().map(|(_, content)| *content), cut_ms);
     let sides: Vec<String> =
         groups.iter().map(|((count, _), (disks, _))| format!("{count} on {}", disks.join(" "))).collect();
-    let found = violation("I6", "differ", context, project_day, unequal.len() as u64);
+    let found = violation("I6", "replicas-differ", context, project_day, unequal.len() as u64);
     let detail =
         format!("replicas of {project_day} differ in arrivals before {cut_ms} ms: {}", sides.join("; "));
     Some(found.keys(unequal.iter().map(DedupKey::to_string)).because(detail))
@@ -104,7 +104,7 @@ mod tests {
         let snapshot = snapshot(&[whole.clone(), whole, part]);
         assert_eq!(check(&snapshot, NOON_MS + 60_000, &noon_context()), []);
         let found = check(&snapshot, NOON_MS + 60_001, &noon_context());
-        assert_eq!(summaries(&found), [("differ".into(), "p17".into(), 1, false)]);
+        assert_eq!(summaries(&found), [("replicas-differ".into(), "p17".into(), 1, false)]);
         assert!(found[0].detail.ends_with("1 on disk-2; 2 on disk-0 disk-1"), "{}", found[0].detail);
     }
 

@@ -215,7 +215,7 @@ fn note(found: &mut KeysByKind, project_day: ProjectDay, disk: &str, difference:
         ("invented", invented),
         ("altered", altered),
         ("wrong-winner", wrong_winner),
-        ("key-twice", twice),
+        ("duplicate-key", twice),
     ] {
         if !keys.is_empty() {
             let (all, disks) = found.entry((project_day, kind)).or_default();

@@ -83,7 +83,7 @@ impl ManifestChecker {
                 // one of the same length.
                 Err(error) if disk.corrupted.contains(&error.path) => continue,
                 Err(error) if matches!(error.kind, ReadErrorKind::RuleViolated(_)) => {
-                    breach("lease-fell", error.to_string());
+                    breach("token-regressed", error.to_string());
                     continue;
                 }
                 // A lease that was being created when the process crashed holds no grant; if it held one before, the
@@ -97,7 +97,7 @@ impl ManifestChecker {
             let last = self.tokens.entry((disk.name.clone(), *project)).or_insert(token);
             if token < *last && !context.is_damaged(&disk.name) {
                 breach(
-                    "lease-fell",
+                    "token-regressed",
                     format!("the lease of p{project} was at token {last} and is at {token}"),
                 );
             }
@@ -135,7 +135,7 @@ impl ManifestChecker {
                 let detail = format!(
                     "{name}: the manifest of {project_day} was at version {version} and is at {current_version} without it"
                 );
-                found.push(violation("I9", "moved-back", context, *project_day, 1).because(detail));
+                found.push(violation("I9", "regressed", context, *project_day, 1).because(detail));
             }
         }
     }
@@ -194,7 +194,7 @@ impl ManifestReplay {
         let mut wrong = Vec::new();
         for id in &edit.remove {
             if self.live.remove(id).is_none() {
-                wrong.push(("removes-dead", format!("removes segment {id}, which is not live")));
+                wrong.push(("removes-unlisted", format!("removes segment {id}, which is not live")));
             }
         }
         for entry in &edit.add {
@@ -212,7 +212,7 @@ impl ManifestReplay {
             self.used.insert(id);
         }
         if edit.next_id < self.next_id || self.used.last().is_some_and(|last| *last >= edit.next_id) {
-            wrong.push(("next-id", format!("states next_id {}, which was used", edit.next_id)));
+            wrong.push(("next-id-regressed", format!("states next_id {}, which was used", edit.next_id)));
         }
         if edit.token != 0 && edit.token < self.token {
             wrong.push((
@@ -222,7 +222,7 @@ impl ManifestReplay {
         }
         if edit.compactions < self.compactions {
             wrong.push((
-                "compactions-fell",
+                "compaction-count-regressed",
                 format!("counts {} compactions after {}", edit.compactions, self.compactions),
             ));
         }

@@ -60,7 +60,7 @@ pub fn late_hint(
             "{node}: {path} is not handed off {} min after it was stored, with no fault to excuse it",
             waits_ms / 60_000
         );
-        let late = Violation::new("L1", "hint-late", context.stage.as_str()).of(node, 1).at(context.at_ms);
+        let late = Violation::new("L1", "hint-overdue", context.stage.as_str()).of(node, 1).at(context.at_ms);
         late.keys([path]).because(detail)
     })
 }

@@ -133,7 +133,7 @@ impl NightlyCompactionChecker {
                 format_day(project_day.day),
                 segments[0]
             );
-            violation("L2", "late", context, project_day, segments.len() as u64)
+            violation("L2", "compaction-overdue", context, project_day, segments.len() as u64)
                 .keys(segments)
                 .because(detail)
         };

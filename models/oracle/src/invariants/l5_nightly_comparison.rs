@@ -98,7 +98,7 @@ impl ComparisonChecker {
         }
         let as_l5 = |found: Violation| Violation {
             invariant: "L5".into(),
-            kind: "not-brought-together".into(),
+            kind: "not-converged".into(),
             detail: format!("{}, even after their comparison", found.detail),
             ..found
         };

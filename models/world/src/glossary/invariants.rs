@@ -7,8 +7,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I1",
         [
             "Every acknowledged event can be read: each event of a 200, and each accepted item of a partial answer. \
-             Kinds: missing (in no place), endangered (in too few places for every reader to see it), vanished \
-             (a reader saw an unanswered event that is now in no place).",
+             Kinds: missing (on no replica), under-replicated (on too few replicas for every reader to see it), vanished \
+             (a reader saw an unanswered event that is now on no replica).",
             "A client that was told OK does not send again: what cannot be read is lost.",
             "A write that is acknowledged before it is durable on 4 disks; a compaction, repair or clean-up that \
              drops live records; a torn or rotten file that hides those behind it.",
@@ -31,7 +31,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I3",
         [
             "An export shows one event for each de-duplication key; raw copies are at most 1 + retries + replays. \
-             Kinds: shown-twice, raw-copies, doubled (without $insert_id).",
+             Kinds: duplicate-in-export, excess-copies, duplicate (without $insert_id).",
             "Doubled events inflate every count that a customer sees.",
             "A merge that de-duplicates within a segment only; a replay or a hint that is applied under a new \
              arrival id.",
@@ -43,7 +43,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I4",
         [
             "For each project and local day the stored set equals the acknowledged set; each event is in exactly one \
-             day. Kinds: missing, misfiled, other-day, in-several-days.",
+             day. Kinds: missing, misfiled, wrong-day, in-several-days.",
             "Users read by day: an event in the wrong day is as good as lost.",
             "A compaction that overwrites instead of merging when late events arrive; a zone rule that two nodes \
              apply differently.",
@@ -55,7 +55,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I5",
         [
             "Contents, not only keys: the digest of a day's events equals that of the events as they were sent. \
-             Kinds: altered (contents), key, time (not those of the event).",
+             Kinds: altered (contents), wrong-key, wrong-time.",
             "A count that is right over contents that are wrong is silent corruption.",
             "A compaction or a decoder that re-encodes events (floats, Unicode, key order), rot that no checksum \
              covers.",
@@ -65,7 +65,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "I6",
         [
-            "Replicas at the same position have equal digests. Kind: differ.",
+            "Replicas at the same position have equal digests. Kind: replicas-differ.",
             "Copies that differ answer differently, and the next merge may choose the wrong one.",
             "A missed hand-off, a repair that did not run, a write that one replica applied twice.",
             "See marks repair.compared and repair.copies-differ, and the law L5.",
@@ -85,7 +85,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I8",
         [
             "A compaction's output is the de-duplicated union of its inputs. Kinds: lost (on no disk), \
-             dropped (still on other disks), altered, invented, key-twice, wrong-winner.",
+             dropped (still on other disks), altered, invented, duplicate-key, wrong-winner.",
             "Compaction rewrites everything that is stored: one mistake reaches all copies alike.",
             "A run over a day that was compacted before, a wrong choice between two records of one key, an input \
              that is read in part.",
@@ -97,7 +97,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         [
             "Manifests only move forward: no dangling reference, no live file deleted, inputs removed only after the \
              new manifest is durable, file names and fencing tokens never reused. Kinds: dangling, \
-             unreadable, moved-back, removes-dead, id-reused, next-id, stale-token, lease-fell, compactions-fell.",
+             unreadable, regressed, removes-unlisted, id-reused, next-id-regressed, stale-token, \
+             token-regressed, compaction-count-regressed.",
             "A manifest that moves back after a crash brings back deleted data, or points to nothing.",
             "A missing sync of file or directory, removal before the edit is durable, a stale lease holder.",
             "`enumerate SCENARIO --node DISK` crashes at each operation in turn and names the first that breaks it.",
@@ -108,7 +109,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         [
             "Each data center alone holds every acknowledged event up to its backup's stated position, and that \
              position is younger than the interval plus slack. Kinds: missing and not-backed-up (events), \
-             object-missing, object-damaged, stale (the newest backup is too old), none (no backup is readable).",
+             object-missing, object-damaged, stale (the newest backup is too old), no-backup (none is readable).",
             "It is what is left when production is gone. `not-backed-up` is not lost yet; `missing` is.",
             "A backup that reads too few replicas, takes its position before the data is durable, or skips a project \
              without saying so.",
@@ -131,7 +132,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I12",
         [
             "The drill: restoring backups and replaying the tee into an empty cluster gives everything that was \
-             acknowledged, with production presumed gone. Kinds: those of I1 to I5, and did-not-end.",
+             acknowledged, with production presumed gone. Kinds: those of I1 to I5, and did-not-finish.",
             "It is the only proof that what is missing could be brought back.",
             "Too old a backup with too short a tee, a replay with new arrival times, a damaged catalog that is not \
              passed over.",
@@ -172,7 +173,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I16",
         [
             "Space is bounded: bytes held are at most k times the live bytes, no orphan file is older than the grace \
-             time, the tee is kept 7 days and some slack. Kinds: space, orphan, aside, tee.",
+             time, the tee is kept 7 days and some slack. Kinds: amplification, orphan, quarantine-overdue, tee-overdue.",
             "A disk that fills up stops acknowledging, and a file that nothing refers to hides a leak.",
             "A clean-up that a crash interrupted and nothing repeats, a hold that is never released.",
             "The detail names the files. See marks arb.file-removed, tee.expired and hold.released.",
@@ -182,7 +183,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "L1",
         [
             "Once faults stop, backlogs drain within a day: clients' retries, hints, tee files on edges, unfinished \
-             uploads. A hint is handed off within an hour whenever its node and its disk are there. Kind: hint-late.",
+             uploads. A hint is handed off within an hour whenever its node and its disk are there. Kind: hint-overdue.",
             "A backlog that stays is lost with the next fault of its node.",
             "A retry loop that ended, a peer whose pauses grow without a limit, a file name that the uploader does \
              not list.",
@@ -193,7 +194,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "L2",
         [
             "Each ended day with uncompacted segments is compacted on every disk: by the next nightly job, and once \
-             faults stop on all of them. Kind: late.",
+             faults stop on all of them. Kind: compaction-overdue.",
             "Uncompacted late data is what the next compaction mistake destroys.",
             "A lease of a dead worker that does not run out, a job that fails on one project and stops the others, a \
              manifest that cannot be read.",
@@ -222,7 +223,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "L5",
         [
             "Copies that differ are noticed: an alarm, or equal copies again, within the stated time; and after a \
-             nightly comparison copies are equal. Kind: not-brought-together.",
+             nightly comparison copies are equal. Kind: not-converged.",
             "A divergence that is not noticed is chosen from at random by the next reader.",
             "A comparison that skips a day, a digest that is remembered and no longer true, too few disks to compare.",
             "See marks repair.compared, repair.copies-differ and repair.converged.",

@@ -99,8 +99,7 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     (
         "missing",
         [
-            "Acknowledged events that production lacks, at a check or at the end. `missing from its set`: the day's \
-             stored set lacks events that were acknowledged for that day.",
+            "Acknowledged events that production lacks, at a check or at the end.",
             "At the end it is what customers do not see.",
             "See I4.",
             "`drill` and `final state` say whether anything still holds them.",

@@ -44,7 +44,7 @@ use latent_oracle::invariants::{
     i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content, i6_replicas,
 };
 use latent_oracle::loss::{LossEpisode, LossSummary, LossTracker};
-use latent_oracle::violation_kinds::is_listed;
+use latent_oracle::violation_kinds::violation_kind;
 use latent_oracle::{
     CheckContext, ClusterSnapshot, DecodeCache, DiskView, ExcusedPeriods, Ledger, ProjectDay, ReadView, day,
 };
@@ -360,7 +360,7 @@ impl OracleChecker {
     pub fn report(&mut self, found: Vec<Violation>) {
         for violation in found {
             debug_assert!(
-                is_listed(&violation.invariant, &violation.kind),
+                violation_kind(&violation.invariant, &violation.kind).is_some(),
                 "{} is not among the listed kinds of violations",
                 violation.fingerprint()
             );

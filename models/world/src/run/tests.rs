@@ -52,7 +52,7 @@ fn a_disk_that_stays_down_leaves_named_backlogs() {
     assert!(hung.iter().any(|work| work.what.starts_with("L1 ingest-1 hints/")), "{hung:?}");
     // No planned fault removed the disk, so hints and copies were late during the run.
     let late: Vec<String> = judged.violations.iter().map(Violation::fingerprint).collect();
-    for expected in ["L1:hint-late", "L5:not-brought-together"] {
+    for expected in ["L1:hint-overdue", "L5:not-converged"] {
         assert!(late.iter().any(|found| found.starts_with(expected)), "{expected} in {late:?}");
     }
 }
@@ -61,7 +61,8 @@ fn a_disk_that_stays_down_leaves_named_backlogs() {
 fn days_that_no_worker_compacts_are_late_every_night() {
     let judged =
         judged(without_deploys, |run| run.nodes.workers.iter().for_each(|worker| run.world.kill(*worker)));
-    let late = judged.violations.iter().filter(|found| found.fingerprint().starts_with("L2:late"));
+    let late =
+        judged.violations.iter().filter(|found| found.fingerprint().starts_with("L2:compaction-overdue"));
     assert!(late.count() > 0, "{:?}", judged.violations);
 }
 

@@ -81,7 +81,7 @@ where
         json: false,
         is_output_taken: arguments.json == Path::new(STANDARD),
     };
-    let code = report(context, &output, &summary, &records, took, &file)?;
+    let code = report::<S>(context, &output, &summary, &records, took, &file)?;
     Ok(if summary.cases == 0 { without_cases(arguments.no_cases, &summary) } else { code })
 }
 

@@ -1,7 +1,9 @@
 //! The outputs of a sweep at its end: the screen or JSON, JUnit XML, GitHub annotations.
 
+use crate::System;
 use crate::cli::context::{CliError, Context};
 use crate::output::{Destination, FileFormat};
+use crate::print::finding::fingerprint_text;
 use crate::print::{sweep as printed, terminal};
 use crate::sweep::results::CaseRecord;
 use crate::sweep::summary::SweepSummary;
@@ -25,7 +27,7 @@ pub(crate) struct SweepOutput {
 }
 
 /// Prints the summary of a sweep, and writes the other outputs.
-pub(crate) fn report(
+pub(crate) fn report<S: System>(
     context: &Context<'_>,
     output: &SweepOutput,
     summary: &SweepSummary,
@@ -34,7 +36,8 @@ pub(crate) fn report(
     file: &str,
 ) -> Result<u8, CliError> {
     // The screen first: a write error must not hide hours of results.
-    let shown = printed::SweepReport { summary, program: &context.program, took, file };
+    let describe = fingerprint_text::<S>;
+    let shown = printed::SweepReport { summary, program: &context.program, took, file, describe };
     let screen = printed::text(&shown, output.verbose);
     let plain = anstream::adapter::strip_str(&screen.to_string()).to_string();
     let junit_is_output = output.junit.as_ref().is_some_and(Destination::is_standard_output);

@@ -79,7 +79,7 @@ fn a_quarantined_directory_must_go_once_the_day_is_complete_and_faults_are_over(
     assert_eq!(kinds(&mut checker.clone(), &corrupt, 5_001), [""; 0]);
     let trouble = CheckContext { at_ms: NOON_MS + 5_001, faults_active: true, ..noon_context() };
     assert_eq!(checker.clone().check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &trouble), []);
-    assert_eq!(kinds(&mut checker, &disk, 5_001), ["aside"]);
+    assert_eq!(kinds(&mut checker, &disk, 5_001), ["quarantine-overdue"]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_disk_with_too_many_non_live_bytes_is_reported() {
     let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
     assert_eq!(kinds(&mut SpaceChecker::default(), &disk, 0), [""; 0]);
     disk.files.insert("hints/old".into(), Bytes::from(vec![0; 2_000]));
-    assert_eq!(kinds(&mut SpaceChecker::default(), &disk, 0), ["space"]);
+    assert_eq!(kinds(&mut SpaceChecker::default(), &disk, 0), ["amplification"]);
 }
 
 #[test]

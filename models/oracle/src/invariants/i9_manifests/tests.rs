@@ -73,10 +73,10 @@ fn versions_never_move_back_or_change() {
     let edits = [edit(1, &[open(1)], &[], 2, 0), edit(2, &[open(2)], &[], 3, 0)];
     let mut checker = ManifestChecker::default();
     kinds(&mut checker, &disk(&edits, &[1, 2]));
-    assert_eq!(kinds(&mut checker.clone(), &disk(&edits[..1], &[1])), ["moved-back"]);
+    assert_eq!(kinds(&mut checker.clone(), &disk(&edits[..1], &[1])), ["regressed"]);
     let other = [edits[0].clone(), edit(2, &[open(3)], &[], 4, 0)];
-    assert_eq!(kinds(&mut checker.clone(), &disk(&other, &[1, 3])), ["moved-back"]);
-    assert_eq!(kinds(&mut checker.clone(), &TestDisk::default()), ["moved-back"]);
+    assert_eq!(kinds(&mut checker.clone(), &disk(&other, &[1, 3])), ["regressed"]);
+    assert_eq!(kinds(&mut checker.clone(), &TestDisk::default()), ["regressed"]);
     checker.forget("disk-0");
     assert_eq!(kinds(&mut checker, &disk(&edits[..1], &[1])), [""; 0]);
 }
@@ -88,7 +88,7 @@ fn only_a_quarantined_day_may_start_over() {
     let mut checker = ManifestChecker::default();
     kinds(&mut checker, &disk(&edits, &[1, 2]));
     let mut after = disk(&restarted, &[3]);
-    assert_eq!(kinds(&mut checker.clone(), &after), ["moved-back"]);
+    assert_eq!(kinds(&mut checker.clone(), &after), ["regressed"]);
     let mut taken = checker.clone();
     taken.forget_day("disk-0", PROJECT_DAY);
     assert_eq!(kinds(&mut taken, &after), [""; 0], "it was removed from outside");
@@ -97,7 +97,7 @@ fn only_a_quarantined_day_may_start_over() {
     // The new state is binding until another directory is quarantined.
     after.put(PROJECT_DAY, "manifest", manifest(&[edit(1, &[open(4)], &[], 5, 0)]));
     after.put(PROJECT_DAY, "4.seg", file(4));
-    assert_eq!(kinds(&mut checker, &after), ["moved-back"]);
+    assert_eq!(kinds(&mut checker, &after), ["regressed"]);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn on_a_damaged_disk_lost_bytes_are_excused_and_contradicting_edits_are_not() {
     corrupt.mark_corrupted(PROJECT_DAY, "1.seg");
     assert_eq!(checker.clone().check(&snapshot(&[corrupt]), &context("disk-0")), []);
     let found = checker.check(&snapshot(&[cut]), &context("disk-1"));
-    assert_eq!(found.iter().map(|v| v.kind.as_str()).collect::<Vec<_>>(), ["unreadable", "moved-back"]);
+    assert_eq!(found.iter().map(|v| v.kind.as_str()).collect::<Vec<_>>(), ["unreadable", "regressed"]);
     let reused = disk(&[edits[0].clone(), edit(2, &[open(1)], &[1], 2, 0)], &[1]);
     let found = ManifestChecker::default().check(&test_support::snapshot(&[reused]), &context("disk-0"));
     assert_eq!(found.iter().map(|v| v.kind.as_str()).collect::<Vec<_>>(), ["id-reused"]);
@@ -126,8 +126,8 @@ fn ids_are_never_reused_and_edits_remove_only_live_files() {
         kinds_of(&[first.clone(), edit(2, add, remove, next, 0)], &[1, 2])
     };
     assert_eq!(after(&[open(1)], &[1], 2), ["id-reused"]);
-    assert_eq!(after(&[], &[5], 2), ["removes-dead"]);
-    assert_eq!(after(&[open(2)], &[], 2), ["next-id"]);
+    assert_eq!(after(&[], &[5], 2), ["removes-unlisted"]);
+    assert_eq!(after(&[open(2)], &[], 2), ["next-id-regressed"]);
     assert_eq!(after(&[open(2)], &[], 3), [""; 0]);
     let skipped = [edit(1, &[open(2)], &[], 5, 0), edit(2, &[open(1)], &[], 5, 0)];
     assert_eq!(kinds_of(&skipped, &[1, 2]), ["id-reused"]);
@@ -154,11 +154,11 @@ fn a_lease_with_a_lower_token_is_reported() {
     let mut checker = ManifestChecker::default();
     assert_eq!(kinds(&mut checker, &with(4)), [""; 0]);
     assert_eq!(kinds(&mut checker, &with(5)), [""; 0]);
-    assert_eq!(kinds(&mut checker, &with(4)), ["lease-fell"]);
+    assert_eq!(kinds(&mut checker, &with(4)), ["token-regressed"]);
     let mut torn = with(4);
     torn.files.insert("arb/17/lease".into(), bytes::Bytes::from_static(b"LARB"));
     assert_eq!(kinds(&mut ManifestChecker::default(), &torn), [""; 0], "it was being created");
-    assert_eq!(kinds(&mut checker, &torn), ["lease-fell"]);
+    assert_eq!(kinds(&mut checker, &torn), ["token-regressed"]);
     torn.files.insert("arb/17/lease".into(), bytes::Bytes::from_static(b"LARBLSE2"));
     assert_eq!(kinds(&mut checker, &torn), ["unreadable"]);
 }
@@ -169,9 +169,13 @@ fn a_lease_whose_grants_contradict_each_other_is_reported_unless_a_planned_fault
     let mut disk = TestDisk::default();
     let file = [&b"LARBLSE1"[..], &grant(6), &grant(5)].concat();
     disk.files.insert("arb/17/lease".into(), file.into());
-    assert_eq!(kinds(&mut ManifestChecker::default(), &disk), ["lease-fell"]);
+    assert_eq!(kinds(&mut ManifestChecker::default(), &disk), ["token-regressed"]);
     disk.corrupted.insert("arb/18/lease".into());
-    assert_eq!(kinds(&mut ManifestChecker::default(), &disk), ["lease-fell"], "another file was corrupted");
+    assert_eq!(
+        kinds(&mut ManifestChecker::default(), &disk),
+        ["token-regressed"],
+        "another file was corrupted"
+    );
     disk.corrupted.insert("arb/17/lease".into());
     assert_eq!(kinds(&mut ManifestChecker::default(), &disk), [""; 0]);
 }

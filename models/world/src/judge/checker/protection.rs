@@ -194,7 +194,7 @@ impl OracleChecker {
         drop(ledger);
         self.report(found);
         if promised && drilled.report.is_none() {
-            let hung = Violation::new("I12", "did-not-end", "drill").at(now_ms).losing();
+            let hung = Violation::new("I12", "did-not-finish", "drill").at(now_ms).losing();
             self.report(vec![hung.because("the recovery did not end within a week")]);
         }
         missing
