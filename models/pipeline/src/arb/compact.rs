@@ -5,8 +5,10 @@
 //! written under a token that is still the newest. The inputs are removed after the grace period.
 
 use super::api::ArbFailure;
+use super::day_store::DayStore;
 use super::manifest::{FileEntry, Tier};
-use super::store::{ArbStore, DayStore, sealed_entry, segment_header};
+use super::segment::{sealed_entry, segment_header};
+use super::store::ArbStore;
 use crate::marks;
 use crate::merge::{merge, split};
 use crate::record::{Record, block_bytes, decode_block, encode_framed_block};

@@ -6,7 +6,8 @@
 //! Single missing files are found when they are next read, at the latest by the scrub.
 
 use super::api::ArbFailure;
-use super::store::{ArbStore, create_dir, day_dir};
+use super::day_store::day_dir;
+use super::store::{ArbStore, create_dir};
 use crate::zone::Day;
 use latent_ports::{DirEntry, Disk, DiskErrorKind, Env};
 use std::collections::BTreeSet;

@@ -4,8 +4,8 @@
 //! data to readers; it never decides by itself which files a day consists of.
 //!
 //! - `manifest`: the pure part: edits and the live set.
-//! - `store`: the files of a day on the disk, with operations in `write`, `read`, `compact`, `replace`, `gc` (with `gc_queue`). `log`:
-//!   durable logs.
+//! - `store`: the days of the disk, with operations in `recover` (at boot), `write`, `read`, `compact`, `replace` and
+//!   `gc` (with `gc_queue`). `day_store`: one day. `segment`: segment files. `log`: durable logs.
 //! - `quarantine`, `missing_dirs`: days that fail verification, and days without their directory.
 //! - `lease`: fencing tokens.
 //! - `api`, `write_call`, `server`: calls from other nodes.
@@ -14,15 +14,18 @@ pub mod api;
 pub mod lease;
 pub mod log;
 pub mod manifest;
+pub mod segment;
 pub mod server;
 pub mod store;
 pub mod write_call;
 
 mod compact;
+mod day_store;
 mod gc;
 mod gc_queue;
 mod missing_dirs;
 mod quarantine;
 mod read;
+mod recover;
 mod replace;
 mod write;

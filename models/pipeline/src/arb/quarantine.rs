@@ -6,8 +6,10 @@
 //! an edit, which records the used ids.
 
 use super::api::ArbFailure;
+use super::day_store::{MANIFEST_HEADER, day_dir};
 use super::manifest::ManifestEdit;
-use super::store::{ArbStore, MANIFEST_HEADER, create_dir, day_dir, lock, segment_id};
+use super::segment::segment_id;
+use super::store::{ArbStore, create_dir, lock};
 use crate::marks;
 use crate::zone::Day;
 use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};

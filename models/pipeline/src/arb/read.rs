@@ -1,11 +1,10 @@
 //! Reads of a day: whole live files, verified. Data that fails verification is never skipped.
 
 use super::api::{ArbFailure, DayFiles};
+use super::day_store::DayStore;
 use super::manifest::{FileEntry, Tier};
-use super::store::{
-    ArbStore, DayStore, SEGMENT_HEADER_BYTES, SharedDay, check_segment_header, lock, sealed_entry,
-    segment_header_id,
-};
+use super::segment::{SEGMENT_HEADER_BYTES, check_segment_header, sealed_entry, segment_header_id};
+use super::store::{ArbStore, SharedDay, lock};
 use crate::marks;
 use crate::record::{Key, Record, SetDigest, content_digest, decode_block, each_record, scan_blocks};
 use crate::zone::Day;

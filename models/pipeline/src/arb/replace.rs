@@ -6,8 +6,9 @@
 //! the old segments is refused at commit, since its inputs are no longer live, and is retried.
 
 use super::api::ArbFailure;
+use super::day_store::DayStore;
 use super::manifest::{FileEntry, Tier};
-use super::store::{ArbStore, DayStore};
+use super::store::ArbStore;
 use crate::marks;
 use crate::merge::merge;
 use crate::record::{ArrivalId, Record, decode_block};

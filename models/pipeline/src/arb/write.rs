@@ -5,8 +5,10 @@
 //! appended to again, is read up to its earlier durable length, and the next write opens another segment.
 
 use super::api::{ArbFailure, WriteBlock};
+use super::day_store::{DayStore, OpenSegment};
 use super::manifest::{FileEntry, Tier};
-use super::store::{ArbStore, DayStore, OpenSegment, SEGMENT_HEADER_BYTES, lock, segment_header};
+use super::segment::{SEGMENT_HEADER_BYTES, segment_header};
+use super::store::{ArbStore, lock};
 use crate::marks;
 use crate::record::{ArrivalId, Record, decode_block, encode_framed_block, scan_blocks};
 use crate::zone::Day;

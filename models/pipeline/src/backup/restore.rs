@@ -1,7 +1,7 @@
 //! Reads backups: catalogs newest first, segments verified by hash and by their own checksums.
 
 use super::catalog::{CATALOGS, Catalog, CatalogDay, SEGMENTS};
-use crate::arb::store::{SEGMENT_HEADER_BYTES, check_segment_header};
+use crate::arb::segment::{SEGMENT_HEADER_BYTES, check_segment_header};
 use crate::record::{Record, decode_block, scan_blocks};
 use latent_ports::{Env, NodeId};
 use latent_storekit::frame::ScanEnd;

@@ -5,7 +5,8 @@
 //! - `plan`: computes the contents of a project-day and whether it passes the audit (pure).
 //! - `runbook`: the steps of a recovery as data, since operators may leave some out.
 //! - `report`: the result.
-//! - `run`: the procedure, into an empty cluster, or into the live one for damaged project-days only.
+//! - `run`: the procedure, into an empty cluster, or into the live one for damaged project-days only. `production`:
+//!   reads days from the disks of the cluster, and writes them.
 
 pub mod plan;
 pub mod report;
@@ -14,3 +15,5 @@ pub mod runbook;
 pub mod tee_expiry;
 pub mod tee_reader;
 pub(crate) mod tee_scrub;
+
+mod production;

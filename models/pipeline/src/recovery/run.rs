@@ -11,34 +11,28 @@
 //! against: the newest backup is used, and the report says so. A check that could not run has not passed.
 
 use super::plan::{RebuiltDay, add_older, rebuild};
+use super::production::{RETRY_AFTER, load, read_production};
 pub use super::report::{DayReport, RecoveryReport};
 use super::runbook::{RecoveryStep, is_complete_runbook};
 use super::tee_reader::{TeeEvents, TeeReader, events_of};
-use crate::arb::api::call;
-use crate::arb::manifest::Tier;
-use crate::arb::write_call::encode_write;
 use crate::backup::catalog::{Catalog, CatalogDay};
 use crate::backup::restore::BackupReader;
 use crate::compare::{ExpectedRecord, compare, find_duplicates};
 use crate::config::Cluster;
-use crate::export::{content_digests, read_one_of};
 use crate::marks;
 use crate::record::{ArrivalId, Record};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use latent_edge::tee::{TeeName, TeeRecord};
-use latent_ports::{Clock, Env, Mark, Message, Net, UnixMs};
+use latent_ports::{Clock, Env, Mark, Message, Net};
 use latent_storekit::message::{decode_head, encode_head, tag};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(300);
-const WRITE_ATTEMPTS: u32 = 5;
 const READ_ATTEMPTS: u32 = 20;
-const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// Uncertainty at both ends of the tee's retention, where a request may or may not be in the tee.
 const TEE_BOUNDARY_MS: i64 = 10 * 3_600_000;
 
@@ -337,29 +331,6 @@ impl DayRecovery {
     }
 }
 
-/// Contents of a day in production.
-#[derive(Default)]
-struct ProductionDay {
-    /// Copies that differ, each once.
-    copies: Vec<Vec<Record>>,
-    /// Whether every copy that responded was read, and they are enough to hold every acknowledged event.
-    is_whole: bool,
-}
-
-async fn read_production<E: Env>(env: &E, cluster: &Cluster, project: u32, day: Day) -> ProductionDay {
-    let Ok(digests) = content_digests(env, cluster, project, day).await else {
-        return ProductionDay::default();
-    };
-    let mut production = ProductionDay { copies: Vec::new(), is_whole: true };
-    for disks in digests.values() {
-        match read_one_of(env, disks, project, day).await {
-            Ok(records) => production.copies.push(records),
-            Err(_) => production.is_whole = false,
-        }
-    }
-    production
-}
-
 /// Makes the edges upload all local tee data to the tee store.
 async fn flush<E: Env>(env: &E, cluster: &Cluster) -> Result<(), String> {
     let flush = Message { head: encode_head(tag::TEE_FLUSH, &()), body: Bytes::new() };
@@ -385,33 +356,4 @@ fn target_days(
             in_backups.chain(tee.iter().flat_map(|tee| tee.keys().copied())).collect()
         }
     }
-}
-
-/// Writes events to all disks. Returns whether enough disks accepted them for an acknowledgement.
-async fn load<E: Env>(env: &E, cluster: &Cluster, project: u32, day: Day, records: &[Record]) -> bool {
-    if records.is_empty() {
-        return true;
-    }
-    let is_late =
-        |r: &Record| UnixMs(r.arrived_ms).since(UnixMs(r.time_ms)) >= cluster.replication.late_after;
-    let (late, on_time): (Vec<Record>, Vec<Record>) = records.iter().cloned().partition(is_late);
-    let parts = [(day, Tier::Late, late.as_slice()), (day, Tier::OnTime, on_time.as_slice())];
-    let parts = parts.into_iter().filter(|(_, _, records)| !records.is_empty());
-    let Ok(write) = encode_write(project, parts, true) else { return false };
-    let mut left = cluster.disks.clone();
-    for _ in 0..WRITE_ATTEMPTS {
-        let calls = left.iter().map(|disk| call(env, *disk, &write.call, write.body.clone(), WRITE_TIMEOUT));
-        let answers = join_all(calls).await;
-        left = left
-            .iter()
-            .zip(answers)
-            .filter(|(_, response)| response.is_err())
-            .map(|(disk, _)| *disk)
-            .collect();
-        if left.is_empty() {
-            break;
-        }
-        env.clock().sleep(RETRY_AFTER).await;
-    }
-    cluster.disks.len() - left.len() >= cluster.replication.ack_disks
 }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use latent_edge::tee::calls::{TeeCopy, TeeFetch, TeeUploaded};
 use latent_edge::tee::{ObjectWriter, TeeName, TeeObject, TeeRecord};
 use latent_pipeline::arb::api::{ArbRequest, ArbResponse, call};
-use latent_pipeline::arb::store::SEGMENT_HEADER_BYTES;
+use latent_pipeline::arb::segment::SEGMENT_HEADER_BYTES;
 use latent_pipeline::backup::catalog::{Catalog, CatalogDay, FORMAT, SEGMENTS};
 use latent_pipeline::codec;
 use latent_pipeline::config::{BootConfig, TeeStoreConfig};
