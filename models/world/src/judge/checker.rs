@@ -5,14 +5,16 @@
 //! main task: no task, timer or draw of the world is affected. A violation that several checks find counts once, at
 //! its worst.
 //!
-//! - `protection`: backups, tee and drills. `backlogs`: late work after faults ended. `deadlines`: work that is late
-//!   although no fault kept it from being done. `exports`: exports that customers read.
+//! - `production`: disks of production. `protection`: backups, tee and drills. `backlogs`: late work after faults
+//!   ended. `deadlines`: work that is late although no fault kept it from being done. `exports`: exports that customers
+//!   read.
 //! - `disk_state`: replaced, absent and compromised disks. `smallest_loss`: the loss that a report shows.
 
 mod backlogs;
 mod deadlines;
 mod disk_state;
 mod exports;
+mod production;
 mod protection;
 mod smallest_loss;
 
@@ -20,7 +22,7 @@ use crate::cluster::node_ids::NodeIds;
 use crate::cluster::store_faults::StoreLog;
 use crate::cluster::topology::SCRUB_AFTER_MIDNIGHT;
 use crate::judge::compacted_days::CompactedDays;
-use crate::judge::disk_views::{day_of, durable_view, view_of};
+use crate::judge::disk_views::day_of;
 use crate::judge::excuses::Excuses;
 use crate::judge::job_dependencies::DependencyMap;
 use crate::judge::liveness::LivenessTracker;
@@ -40,14 +42,9 @@ use latent_oracle::invariants::i10_backup::BackupPolicy;
 use latent_oracle::invariants::i11_tee::TeeRetention;
 use latent_oracle::invariants::i16_space::{SpaceChecker, SpaceLimits};
 use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
-use latent_oracle::invariants::{
-    i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content, i6_replicas,
-};
 use latent_oracle::loss::{LossEpisode, LossSummary, LossTracker};
 use latent_oracle::violation_kinds::violation_kind;
-use latent_oracle::{
-    CheckContext, ClusterSnapshot, DecodeCache, DiskView, ExcusedPeriods, Ledger, ProjectDay, ReadView, day,
-};
+use latent_oracle::{CheckContext, DecodeCache, ExcusedPeriods, Ledger, ProjectDay, day};
 use latent_ports::NodeId;
 use smallest_loss::SmallestLossKeys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,9 +60,6 @@ const TEE_EARLY_MS: i64 = 10 * 60_000;
 const TEE_NAME_TRUSTED_MS: i64 = 12 * 3_600_000;
 /// Tolerance for late expiry: the store checks every 6 h, and a request's file covers an hour.
 const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
-
-/// Number of checks after which the decode cache drops unused entries, so that bytes of removed files are freed.
-const CHECKS_PER_CACHE_ROUND: u64 = 24;
 
 /// The checker of one run.
 pub(crate) struct OracleChecker {
@@ -274,88 +268,6 @@ impl OracleChecker {
         }
     }
 
-    /// Checks some project-days on all disks: after compactions, and at the end of local days.
-    pub fn check_days(&mut self, world: &World, nodes: &NodeIds, scope: BTreeSet<ProjectDay>, stage: &str) {
-        self.apply_fault_log(world, nodes);
-        let now = self.check_context(world, stage, false);
-        let days: Vec<String> = scope
-            .iter()
-            .map(|project_day| format!("arb/{}/{}", project_day.project, day::format_day(project_day.day)))
-            .collect();
-        let dirs = |node: NodeId| {
-            let aside = self.quarantined_dirs.iter().filter(move |(at, _)| *at == node).map(|(_, path)| path);
-            days.iter().chain(aside).map(String::as_str)
-        };
-        let view = |node: &NodeId| {
-            let image = world.durable_image_under(*node, dirs(*node));
-            view_of(&world.node_name(*node), image.files())
-        };
-        let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
-        if self.checks.is_multiple_of(CHECKS_PER_CACHE_ROUND) {
-            self.decode_cache.next_round();
-        }
-        let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, scope);
-        self.check_production(&snapshot, &now, false);
-    }
-
-    /// Checks everything on all disks.
-    pub fn check_all(&mut self, world: &World, nodes: &NodeIds, stage: &str, healed: bool) -> ReadView {
-        self.apply_fault_log(world, nodes);
-        let now = self.check_context(world, stage, healed);
-        let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
-        let snapshot = ClusterSnapshot::of(&mut self.decode_cache, &views);
-        let read_view = self.check_production(&snapshot, &now, healed);
-        self.copies_held =
-            snapshot.disks.iter().flat_map(|disk| disk.days.values()).map(|day| day.content.records).sum();
-        let accountable_disks = self.accountable_disks(&snapshot);
-        if let Some(at_ms) = lock(&self.fault_log).last_fault_ms() {
-            self.space.record_disturbance(at_ms);
-        }
-        let space = self.space.check(&accountable_disks, self.limits, &now);
-        self.report(space);
-        if healed {
-            let differ = i6_replicas::check(&snapshot, now.at_ms, &now);
-            self.report(differ);
-            self.liveness.report(self.liveness.divergence.waiting(&self.alarmed, &snapshot, &now));
-        }
-        read_view
-    }
-
-    fn check_production(&mut self, snapshot: &ClusterSnapshot, now: &CheckContext, healed: bool) -> ReadView {
-        self.checks += 1;
-        let read_view = snapshot.read_view(self.read_disks);
-        let client_state = self.client_state.clone();
-        let mut ledger = lock(&client_state.ledger);
-        let mut found = i1_readable::check(&ledger, &read_view, now);
-        found.extend(i2_provenance::check(&ledger, &read_view, now));
-        found.extend(i4_day_sets::check(&ledger, &read_view, now));
-        found.extend(i5_content::check(&ledger, &read_view, now));
-        if healed {
-            found.extend(i3_duplicates::check(&ledger, &read_view, now));
-        }
-        let accountable_disks = self.accountable_disks(snapshot);
-        let runs = self.runs.check(&mut self.decode_cache, &accountable_disks, now);
-        self.runs_compared += runs.compared;
-        found.extend(runs.violations);
-        found.extend(not_compared(&runs.uncomparable, now));
-        found.extend(self.manifests.check(&accountable_disks, now));
-        self.liveness.dirty.update(&accountable_disks, ledger.zones(), now.at_ms);
-        self.deadlines.nightly.update(&accountable_disks, ledger.zones(), now.at_ms);
-        let is_altered = |violation: &Violation| {
-            (violation.invariant.as_str(), violation.kind.as_str()) == ("I5", "altered")
-        };
-        let altered = match found.iter().any(is_altered) {
-            true => i5_content::altered(&ledger, &read_view),
-            false => BTreeSet::new(),
-        };
-        self.loss.record_check(&ledger, &read_view, &altered, now);
-        ledger.record_observed(&read_view);
-        drop(ledger);
-        self.keep_smallest_loss(&found, &read_view);
-        self.report(found);
-        read_view
-    }
-
     /// Adds violations, keeping the worst of each fingerprint.
     pub fn report(&mut self, found: Vec<Violation>) {
         for violation in found {
@@ -405,16 +317,4 @@ impl OracleChecker {
         });
         all
     }
-}
-
-/// Reports runs whose files were removed before they were compared: a check that could not run has failed.
-fn not_compared(paths: &[String], now: &CheckContext) -> Option<Violation> {
-    let first = paths.first()?;
-    let violation = Violation::new("I13", "run-not-compared", now.stage.as_str());
-    Some(
-        violation
-            .of("", paths.len() as u64)
-            .at(now.at_ms)
-            .because(format!("inputs or output are gone: {first}")),
-    )
 }

@@ -2,12 +2,12 @@
 //! system reports about its jobs.
 
 use crate::cluster::node_ids::NodeIds;
-use crate::judge::disk_views::view_of;
+use crate::judge::disk_views::{day_dir, view_of};
 use crate::observe::disk_activity::ManifestId;
 use latent_engine::sim::World;
 use latent_oracle::compaction_commits::CompactionCommits;
 use latent_oracle::reader::segment::manifest_path;
-use latent_oracle::{DecodeCache, ProjectDay, day};
+use latent_oracle::{DecodeCache, ProjectDay};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Compactions of the run so far.
@@ -45,12 +45,7 @@ impl CompactedDays {
             if of_disk.is_empty() {
                 continue;
             }
-            let dirs: Vec<String> = of_disk
-                .keys()
-                .map(|project_day| {
-                    format!("arb/{}/{}", project_day.project, day::format_day(project_day.day))
-                })
-                .collect();
+            let dirs: Vec<String> = of_disk.keys().copied().map(day_dir).collect();
             let paths: BTreeMap<String, ProjectDay> =
                 of_disk.keys().map(|project_day| (manifest_path(*project_day), *project_day)).collect();
             let image = world.durable_image_under(*disk, dirs.iter().map(String::as_str));

@@ -29,9 +29,34 @@ pub(crate) fn view_of<'i>(
     DiskView { name: name.to_owned(), files: files.collect() }
 }
 
+/// Reads the directories of some days on each of these disks: as a power cut would leave them (`is_durable`), or as
+/// their processes see them.
+pub(super) fn views_of_days<'n>(
+    world: &World,
+    disks: impl IntoIterator<Item = &'n NodeId>,
+    days: &BTreeSet<ProjectDay>,
+    is_durable: bool,
+) -> Vec<DiskView> {
+    let dirs: Vec<String> = days.iter().copied().map(day_dir).collect();
+    let view = |node: &NodeId| {
+        let dirs = dirs.iter().map(String::as_str);
+        let image = match is_durable {
+            true => world.durable_image_under(*node, dirs),
+            false => world.disk_image_under(*node, dirs),
+        };
+        view_of(&world.node_name(*node), image.files())
+    };
+    disks.into_iter().map(view).collect()
+}
+
 /// Returns the project-days that have a directory on any of these disks.
 pub(super) fn days_of(views: &[DiskView]) -> BTreeSet<ProjectDay> {
     views.iter().flat_map(|view| &view.files).filter_map(|file| day_of(&file.path)).collect()
+}
+
+/// Returns the directory of a project-day on each disk.
+pub(super) fn day_dir(project_day: ProjectDay) -> String {
+    format!("arb/{}/{}", project_day.project, day::format_day(project_day.day))
 }
 
 /// Returns the project-day whose directory contains the path or equals it.

@@ -7,13 +7,13 @@
 //! Disks that planned faults damaged or replaced may lack confirmed bytes, so each of them reduces the required
 //! number. If more are affected than the budget allows, the plan caused the loss, and the report says so.
 
-use crate::judge::disk_views::view_of;
+use crate::judge::disk_views::views_of_days;
 use crate::mutex::lock;
 use crate::observe::fault_log::FaultLog;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
 use latent_oracle::ledger::EventId;
-use latent_oracle::{CheckContext, ClusterSnapshot, DecodeCache, DiskView, day, invariants::i7_durability};
+use latent_oracle::{CheckContext, ClusterSnapshot, DecodeCache, invariants::i7_durability};
 use latent_ports::NodeId;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -72,15 +72,7 @@ impl DurabilitySampler {
             self.decode_cache.next_round();
         }
         let days = i7_durability::days_of(accepted);
-        let dirs: Vec<String> = days
-            .iter()
-            .map(|project_day| format!("arb/{}/{}", project_day.project, day::format_day(project_day.day)))
-            .collect();
-        let view = |node: &NodeId| {
-            let image = self.world.durable_image_under(*node, dirs.iter().map(String::as_str));
-            view_of(&self.world.node_name(*node), image.files())
-        };
-        let views: Vec<DiskView> = self.disks.iter().map(view).collect();
+        let views = views_of_days(&self.world, &self.disks, &days, true);
         let durable = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days).read_view(1);
         let excused = views.iter().filter(|view| unsound.contains_key(&view.name)).count() as u32;
         let now = CheckContext {

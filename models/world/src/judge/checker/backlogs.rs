@@ -2,12 +2,12 @@
 
 use super::OracleChecker;
 use crate::cluster::node_ids::NodeIds;
-use crate::judge::disk_views::{durable_view, view, view_of};
+use crate::judge::disk_views::{durable_view, view, views_of_days};
 use crate::mutex::lock;
 use latent_engine::sim::World;
 use latent_oracle::invariants::l5_divergence::ReplicaDivergence;
 use latent_oracle::invariants::{l1_backlogs, l3_backup, l4_recovery};
-use latent_oracle::{ClusterSnapshot, DiskView, ProjectDay, day};
+use latent_oracle::{ClusterSnapshot, DiskView, ProjectDay};
 use latent_ports::NodeId;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -54,15 +54,7 @@ impl OracleChecker {
     /// Checks again which segments of some days are uncompacted, as the disks' processes see them: an edit that a
     /// disk confirmed and lost is visible to its process until it dies, so it is not pending work.
     fn recheck_dirty_days(&mut self, world: &World, nodes: &NodeIds, days: BTreeSet<ProjectDay>) {
-        let dirs: Vec<String> = days
-            .iter()
-            .map(|project_day| format!("arb/{}/{}", project_day.project, day::format_day(project_day.day)))
-            .collect();
-        let view = |node: &NodeId| {
-            let image = world.disk_image_under(*node, dirs.iter().map(String::as_str));
-            view_of(&world.node_name(*node), image.files())
-        };
-        let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
+        let views = views_of_days(world, &nodes.disks, &days, false);
         let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days);
         let client_state = self.client_state.clone();
         self.liveness.dirty.update(&snapshot, lock(&client_state.ledger).zones(), world.now().0);

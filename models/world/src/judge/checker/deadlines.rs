@@ -7,13 +7,13 @@
 
 use super::OracleChecker;
 use crate::cluster::node_ids::NodeIds;
-use crate::judge::disk_views::view_of;
+use crate::judge::disk_views::views_of_days;
 use crate::mutex::lock;
 use latent_engine::sim::World;
 use latent_oracle::invariants::l1_backlogs::late_hint;
 use latent_oracle::invariants::l2_nightly_compaction::NightlyCompactionChecker;
 use latent_oracle::invariants::l5_nightly_comparison::ComparisonChecker;
-use latent_oracle::{CheckContext, ClusterSnapshot, DiskView, ProjectDay, day};
+use latent_oracle::{CheckContext, ClusterSnapshot, ProjectDay};
 use latent_ports::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -90,7 +90,7 @@ impl OracleChecker {
             if due.is_empty() {
                 return;
             }
-            let views = views_of_days(world, nodes.disks.iter(), &due, is_durable);
+            let views = views_of_days(world, &nodes.disks, &due, is_durable);
             let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, due);
             self.deadlines.nightly.update(&snapshot, lock(&client_state.ledger).zones(), now.at_ms);
         }
@@ -124,33 +124,12 @@ impl OracleChecker {
             if in_place.len() < self.read_disks {
                 continue;
             }
-            let views = views_of_days(world, in_place.iter(), &days, true);
+            let views = views_of_days(world, &in_place, &days, true);
             let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days);
             let found = self.deadlines.comparisons.check(&snapshot, compared_ms, now);
             self.report(found);
         }
     }
-}
-
-fn views_of_days<'n>(
-    world: &World,
-    disks: impl Iterator<Item = &'n NodeId>,
-    days: &BTreeSet<ProjectDay>,
-    is_durable: bool,
-) -> Vec<DiskView> {
-    let dirs: Vec<String> = days
-        .iter()
-        .map(|project_day| format!("arb/{}/{}", project_day.project, day::format_day(project_day.day)))
-        .collect();
-    let view = |node: &NodeId| {
-        let dirs = dirs.iter().map(String::as_str);
-        let image = match is_durable {
-            true => world.durable_image_under(*node, dirs),
-            false => world.disk_image_under(*node, dirs),
-        };
-        view_of(&world.node_name(*node), image.files())
-    };
-    disks.map(view).collect()
 }
 
 /// Returns the disk of a hint: `hints/3-7` is the seventh for node 3.
