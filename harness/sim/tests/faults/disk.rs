@@ -1,91 +1,18 @@
-//! Visible disk faults: each fault observed through the ports, and the same work without it.
+//! Failed syncs, slow disks, short reads and torn writes: each observed through the ports, and the same work without
+//! it.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod support;
-
+use crate::support::script::{self, NODE, durable, kind, of, ready, run};
 use bytes::Bytes;
-use latent_ports::{Clock, Disk, DiskError as Failure, DiskErrorKind, Env, File, OpenMode, read_full};
+use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, OpenMode, read_full};
 use latent_sim::{
-    CrashPolicy, DiskError, DiskFull, Fault, FaultAction, Kill, NodeSpec, OpKind, ReadsAfterFailedSync,
-    ShortRead, SimEnv, SimFile, SlowDisk, SyncFailure, Trigger, World, WorldSpec, run_fork,
+    CrashPolicy, DiskError, Fault, FaultAction, Kill, NodeSpec, OpKind, ReadsAfterFailedSync, ShortRead,
+    SimEnv, SimFile, SlowDisk, SyncFailure, Trigger, World, WorldSpec, run_fork,
 };
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::time::Duration;
-use support::{durable, of, ready, run};
-
-const NODE: &str = "node";
-
-fn kind<T: Debug>(result: Result<T, Failure>) -> Result<T, DiskErrorKind> {
-    result.map_err(|error| error.kind)
-}
 
 async fn all_of(file: &SimFile) -> Bytes {
     read_full(file, 0, file.size_bytes().await.unwrap()).await.unwrap()
-}
-
-fn disk_error(op: OpKind, times: Option<u32>, for_ms: Option<u64>) -> FaultAction {
-    FaultAction::DiskError(DiskError { node: NODE.into(), op, path_prefix: "f".into(), times, for_ms })
-}
-
-/// Appends once a second for ten seconds, and ten times more after the end of faults; returns the indexes of the
-/// appends that failed.
-async fn append_each_second(env: SimEnv) -> Vec<u32> {
-    let file = durable(env.disk(), "f", Bytes::new()).await;
-    let other = durable(env.disk(), "other", Bytes::new()).await;
-    ready(&env);
-    let mut failed = Vec::new();
-    for second in 0..10 {
-        match kind(file.append(of(b'A', 1)).await) {
-            Ok(_) => {}
-            Err(error) => {
-                assert_eq!(error, DiskErrorKind::Io);
-                failed.push(second);
-            }
-        }
-        other.append(of(b'B', 1)).await.unwrap();
-        env.clock().sleep(Duration::from_secs(1)).await;
-    }
-    assert_eq!(file.size_bytes().await.unwrap(), 10 - failed.len() as u64, "failed appends have no effect");
-    failed
-}
-
-#[test]
-fn a_disk_error_is_limited_by_count_duration_path_and_kind() {
-    let failed = |times, for_ms| {
-        let faults = [disk_error(OpKind::Append, times, for_ms)];
-        let ran = run(1, &faults, CrashPolicy::Nothing, append_each_second);
-        assert!(ran.faults[0].triggered_at.is_some());
-        ran.output
-    };
-    assert_eq!(failed(Some(1), None), [0]);
-    assert_eq!(failed(Some(3), None), [0, 1, 2]);
-    assert_eq!(failed(None, Some(4_500)), [0, 1, 2, 3, 4]);
-    assert_eq!(failed(Some(7), Some(4_500)), [0, 1, 2, 3, 4], "the first limit ends it");
-    assert_eq!(failed(None, None), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    assert_eq!(failed(Some(0), None), [0; 0]);
-    assert_eq!(run(1, &[], CrashPolicy::Nothing, append_each_second).output, [0; 0]);
-}
-
-#[test]
-fn an_unlimited_disk_error_ends_with_the_end_of_faults() {
-    let finished = run_fork(WorldSpec::seeded(1), async |world: World| {
-        let trigger = Trigger::AtMs(world.start().0);
-        world.arm(Fault { trigger, action: disk_error(OpKind::Any, None, None) });
-        let node = world.add_node(NodeSpec::named(NODE), async |env: SimEnv| {
-            loop {
-                env.clock().sleep(Duration::from_secs(1)).await;
-                drop(env.disk().create_dir("f").await);
-            }
-        });
-        world.sleep(Duration::from_secs(10)).await;
-        let before = world.disk_image(node).directories().count();
-        world.end_faults();
-        world.sleep(Duration::from_secs(10)).await;
-        (before, world.disk_image(node).directories().count())
-    });
-    assert_eq!(finished.output, (0, 1));
 }
 
 /// Writes a durable `old`, then an overwrite and an append whose sync fails, one that succeeds, and one more append
@@ -192,39 +119,6 @@ fn a_failed_sync_of_a_directory_is_a_plain_error() {
     assert_eq!(sync_dir(failure).output, (Ok(()), Ok(())), "it waits for the sync of a file");
 }
 
-#[test]
-fn a_write_to_a_filling_disk_keeps_the_prefix_that_fits() {
-    let script = async |env: SimEnv| {
-        let file = durable(env.disk(), "f", of(b'O', 100)).await;
-        ready(&env);
-        let first = kind(file.append(of(b'A', 20)).await);
-        let second = kind(file.append(of(b'B', 20)).await);
-        let name = kind(env.disk().open("g", OpenMode::Create).await.map(|_| ()));
-        // Existing bytes can be overwritten, and freed space is usable again.
-        file.write_at(0, of(b'C', 100)).await.unwrap();
-        file.truncate(90).await.unwrap();
-        file.append(of(b'D', 5)).await.unwrap();
-        env.clock().sleep(Duration::from_secs(2)).await;
-        (first, second, name, kind(file.append(of(b'E', 100)).await))
-    };
-    let full = DiskFull { node: NODE.into(), room_bytes: 30, for_ms: Some(1_000) };
-    let ran = run(1, &[FaultAction::DiskFull(full.clone())], CrashPolicy::Everything, script);
-    let no_space = DiskErrorKind::NoSpace;
-    assert_eq!(ran.output, (Ok(100), Err(no_space), Err(no_space), Ok(95)));
-    let ran = run(1, &[], CrashPolicy::Everything, script);
-    assert_eq!(ran.output, (Ok(100), Ok(120), Ok(()), Ok(95)));
-    // The write is cut short; the prefix is visible and durable.
-    let cut = async |env: SimEnv| {
-        let file = durable(env.disk(), "f", of(b'O', 2)).await;
-        ready(&env);
-        drop(file.append(Bytes::from_static(b"prefix that fits, and the rest")).await);
-        file.sync().await.unwrap();
-    };
-    let full = DiskFull { room_bytes: 16, ..full };
-    let ran = run(1, &[FaultAction::DiskFull(full)], CrashPolicy::Nothing, cut);
-    assert_eq!(ran.left.read("f").unwrap(), "OOprefix that fits");
-}
-
 /// Returns the duration of a hundred syncs, reads and writes each, in milliseconds.
 async fn time_a_hundred(env: SimEnv) -> [u128; 3] {
     let file = durable(env.disk(), "f", of(b'O', 100)).await;
@@ -303,7 +197,7 @@ fn a_kill_may_override_the_tear_size() {
         let length = |seed| {
             let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
                 let trigger =
-                    Trigger::Mark { name: support::marks::READY.into(), n: 1, node: None, after_ms: 0 };
+                    Trigger::Mark { name: script::marks::READY.into(), n: 1, node: None, after_ms: 0 };
                 let kill = Kill { node: NODE.into(), tear_bytes, ..Kill::default() };
                 world.arm(Fault { trigger, action: FaultAction::Kill(kill) });
                 let node = world.add_node(NodeSpec::named(NODE), script);

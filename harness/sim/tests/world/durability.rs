@@ -4,8 +4,6 @@
 //! The model is independent of the simulator: per name, whether its directory was synced since the name last changed;
 //! per file, the offset below which no un-synced operation reached.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use bytes::Bytes;
 use latent_ports::{Disk, Env, File, OpenMode};
 use latent_sim::{CrashPolicy, DiskImage, NodeSpec, SimDisk, SimEnv, World, WorldSpec, run_fork};

@@ -1,48 +1,15 @@
-//! Link faults: each fault observed by callers and servers, and the same calls without it.
+//! Slow, lossy, duplicating, reordering and narrow links, and lost messages.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod support {
-    pub mod mesh;
-    pub mod nodes;
-}
-
+use super::{BEGINS_MS, NO_FAILURES, failures, failures_until_end};
+use crate::support::mesh::{CallLog, Mesh};
+use crate::support::nodes::{FaultPlan, at, at_ms, node, none, observe_run};
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Message, Net, NodeId};
 use latent_sim::{
-    CallPart, CutLink, DegradeLink, FaultAction, Flap, Isolate, LatencyTail, LinkSpec, LoseMessage, NodeSpec,
-    OpKind, Partition, SimEnv, Trigger,
+    CallPart, DegradeLink, FaultAction, LatencyTail, LinkSpec, LoseMessage, NodeSpec, OpKind, SimEnv, Trigger,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
-use support::mesh::{CallLog, Mesh};
-use support::nodes::{FaultPlan, at, at_ms, node, none, observe_run};
-
-const NO_FAILURES: [&str; 0] = [];
-/// Between ticks 20 and 21.
-const BEGINS_MS: i64 = 2_050;
-
-fn failures(action: FaultAction) -> Vec<String> {
-    Mesh::default().run(at(BEGINS_MS, action)).failures()
-}
-
-/// As `failures`, but faults end between ticks 70 and 71.
-fn failures_until_end(action: FaultAction) -> Vec<String> {
-    Mesh::default().run(at(BEGINS_MS, action).ending_at(7_050)).failures()
-}
-
-fn cut(both: bool, for_ms: Option<u64>) -> FaultAction {
-    FaultAction::CutLink(CutLink { from: "a".into(), to: "b".into(), both, for_ms })
-}
-
-fn isolate(node: &str, for_ms: Option<u64>) -> FaultAction {
-    FaultAction::Isolate(Isolate { node: node.into(), for_ms })
-}
-
-fn partition(side: &[&str], other: &[&str], one_way: bool, for_ms: Option<u64>) -> FaultAction {
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    FaultAction::Partition(Partition { side: names(side), other: names(other), one_way, for_ms })
-}
 
 fn degrade(by: DegradeLink) -> FaultAction {
     FaultAction::DegradeLink(DegradeLink { from: "a".into(), to: "b".into(), ..by })
@@ -50,159 +17,6 @@ fn degrade(by: DegradeLink) -> FaultAction {
 
 fn lose(part: CallPart, times: u32) -> FaultAction {
     FaultAction::LoseMessage(LoseMessage { node: "a".into(), part, times })
-}
-
-#[test]
-fn without_faults_every_call_takes_effect_once_in_order_and_is_answered() {
-    let log = Mesh::default().run(none());
-    assert_eq!(log.failures(), NO_FAILURES);
-    for pair in ["ab", "ac", "ba", "bc", "ca", "cb"] {
-        assert_eq!(log.order(pair), (1..=100).collect::<Vec<_>>());
-        let longest =
-            log.request_latencies(pair).into_values().chain(log.answer_latencies(pair).into_values()).max();
-        assert!(longest.unwrap() < Duration::from_micros(510), "{longest:?}");
-    }
-}
-
-#[test]
-fn a_one_way_cut_loses_requests_one_way_answers_the_other_and_nothing_else() {
-    assert_eq!(
-        failures(cut(false, Some(3_000))),
-        ["ab: no effect 21-50, no answer 21-50", "ba: no answer 21-50"]
-    );
-    assert_eq!(
-        failures(cut(false, None))[0],
-        "ab: no effect 21-100, no answer 21-100",
-        "until faults are over"
-    );
-    let over = ["ab: no effect 21-70, no answer 21-70", "ba: no answer 21-70"];
-    assert_eq!(failures_until_end(cut(false, None)), over);
-}
-
-#[test]
-fn a_two_way_cut_loses_every_request_between_the_two_nodes() {
-    let lines =
-        |last: u32| ["ab", "ba"].map(|pair| format!("{pair}: no effect 21-{last}, no answer 21-{last}"));
-    assert_eq!(failures(cut(true, Some(3_000))), lines(50));
-    assert_eq!(failures_until_end(cut(true, None)), lines(70));
-}
-
-#[test]
-fn an_isolated_node_neither_sends_nor_receives() {
-    let lines = |last: u32| {
-        ["ac", "bc", "ca", "cb"].map(|pair| format!("{pair}: no effect 21-{last}, no answer 21-{last}"))
-    };
-    assert_eq!(failures(isolate("c", Some(3_000))), lines(50));
-    assert_eq!(failures_until_end(isolate("c", None)), lines(70));
-}
-
-#[test]
-fn an_isolated_or_partitioned_node_still_reaches_itself() {
-    let ask_self = |plan: FaultPlan| {
-        observe_run(1, 1_000, plan, |world, observations| {
-            node(world, NodeSpec::named("a"), &observations, async |env: SimEnv, observations| {
-                let caller = env.clone();
-                env.spawn(async move {
-                    caller.clock().sleep(Duration::from_millis(500)).await;
-                    let me = caller.node();
-                    observations.add(
-                        caller.net().call(me, Message::default(), Duration::from_millis(80)).await.is_ok(),
-                    );
-                });
-                env.net().serve(8, async |request| request.message).await;
-            });
-        })
-    };
-    assert_eq!(ask_self(none()), [true]);
-    assert_eq!(ask_self(at(0, isolate("a", None))), [true]);
-    assert_eq!(ask_self(at(0, partition(&["a"], &["a"], false, None))), [true], "the node is on both sides");
-    let every = DegradeLink { from: "*".into(), to: "*".into(), ..DegradeLink::default() };
-    let lossy = DegradeLink { loss_ppm: Some(1_000_000), ..every };
-    assert_eq!(ask_self(at(0, FaultAction::DegradeLink(lossy))), [true], "a node has no link to itself");
-}
-
-#[test]
-fn in_a_partial_partition_a_third_node_reaches_both_sides() {
-    let lines =
-        |last: u32| ["ab", "ba"].map(|pair| format!("{pair}: no effect 21-{last}, no answer 21-{last}"));
-    assert_eq!(failures(partition(&["a"], &["b"], false, Some(3_000))), lines(50));
-    assert_eq!(failures_until_end(partition(&["a"], &["b"], false, None)), lines(70));
-}
-
-#[test]
-fn a_partition_separates_every_node_of_a_side_from_every_node_of_the_other() {
-    let lines = ["ab", "ac", "ba", "ca"].map(|pair| format!("{pair}: no effect 21-50, no answer 21-50"));
-    assert_eq!(failures(partition(&["a"], &["b", "c"], false, Some(3_000))), lines);
-}
-
-#[test]
-fn a_one_way_partition_delivers_requests_of_the_other_side_without_answers() {
-    let lines = |last: u32| {
-        [
-            format!("ab: no effect 21-{last}, no answer 21-{last}"),
-            format!("ac: no effect 21-{last}, no answer 21-{last}"),
-            format!("ba: no answer 21-{last}"),
-            format!("ca: no answer 21-{last}"),
-        ]
-    };
-    assert_eq!(failures(partition(&["a"], &["b", "c"], true, Some(3_000))), lines(50));
-    assert_eq!(failures_until_end(partition(&["a"], &["b", "c"], true, None)), lines(70));
-}
-
-#[test]
-fn a_flapping_node_alternates_until_its_duration_ends() {
-    let flap = |down_ms, up_ms, for_ms| FaultAction::Flap(Flap { node: "c".into(), down_ms, up_ms, for_ms });
-    let lines = |ticks: &str| {
-        ["ac", "bc", "ca", "cb"].map(|pair| format!("{pair}: no effect {ticks}, no answer {ticks}"))
-    };
-    assert_eq!(failures(flap(500, 700, 3_000)), lines("21-25 33-37 45-49"));
-    assert_eq!(failures(flap(500, 700, 2_500)), lines("21-25 33-37 45"), "the last isolation is shortened");
-    assert_eq!(failures(flap(10_000, 700, 3_000)), lines("21-50"));
-    // Faults end while it is isolated, and while it is connected.
-    assert_eq!(failures_until_end(flap(4_000, 700, 9_000)), lines("21-60 68-70"));
-    assert_eq!(failures_until_end(flap(500, 9_000, 60_000)), lines("21-25"));
-}
-
-#[test]
-fn a_flap_with_zero_or_unbounded_phases_ends_after_its_duration() {
-    let flap = |down_ms, up_ms, for_ms| {
-        failures(FaultAction::Flap(Flap { node: "c".into(), down_ms, up_ms, for_ms }))
-    };
-    assert_eq!(flap(0, 0, 0), NO_FAILURES);
-    // Cut every other millisecond for 15 ms between two ticks, then never again.
-    assert_eq!(flap(0, 0, 15), NO_FAILURES);
-    assert_eq!(flap(u64::MAX, u64::MAX, 1_000).len(), 4);
-    // The connected interval is longer than any fault: the isolation does not repeat.
-    assert_eq!(flap(100, u64::MAX, 1_000)[0], "ac: no effect 21, no answer 21");
-}
-
-#[test]
-fn overlapping_cuts_add_up_and_the_last_end_restores_the_link() {
-    let plan = at(BEGINS_MS, cut(true, Some(3_000))).with(at_ms(4_050), isolate("a", Some(2_000)));
-    let lines = [
-        "ab: no effect 21-60, no answer 21-60",
-        "ac: no effect 41-60, no answer 41-60",
-        "ba: no effect 21-60, no answer 21-60",
-        "ca: no effect 41-60, no answer 41-60",
-    ];
-    assert_eq!(Mesh::default().run(plan).failures(), lines);
-}
-
-#[test]
-fn a_message_is_lost_if_its_link_is_cut_when_it_leaves_or_when_it_would_arrive() {
-    let slow = Mesh { nodes: "ab", latency_us: (30_000, 30_000), ..Mesh::default() };
-    assert_eq!(slow.run(none()).failures(), NO_FAILURES);
-    // Requests of tick 21 leave at 2,100 and arrive at 2,130; answers arrive at 2,160.
-    for (from_ms, for_ms) in [(2_095, 10), (2_125, 10)] {
-        let log = slow.run(at(from_ms, cut(false, Some(for_ms))));
-        assert_eq!(log.failures()[0], "ab: no effect 21, no answer 21", "{from_ms}");
-    }
-    assert_eq!(
-        slow.run(at(2_110, cut(false, Some(10)))).failures(),
-        NO_FAILURES,
-        "neither leaves nor arrives"
-    );
-    assert_eq!(slow.run(at(2_155, cut(false, Some(10)))).failures(), ["ba: no answer 21"]);
 }
 
 /// Returns the latency relative to a run without faults, for tick 10 (before), 30 (during) and 60 (after).

@@ -1,15 +1,14 @@
 //! Clocks under faults: each fault observed through the ports, and the same clock without it.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod support {
-    pub mod nodes;
-}
-
+use crate::support::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
+use crate::support::ticker::{SECOND, at_s};
 use latent_ports::{Clock, Env, Mark, NodeId};
-use latent_sim::{ClockDrift, ClockSpec, ClockStep, FaultAction, Kill, NodeSpec, SimEnv, Trigger, WorldSpec};
+use latent_sim::{
+    ClockDrift, ClockSpec, ClockStep, Fault, FaultAction, Kill, NodeSpec, SimEnv, Trigger, World, WorldSpec,
+    run_fork,
+};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
 
 mod marks {
     latent_ports::marks! {
@@ -192,4 +191,36 @@ fn drifts_add_up_with_other_drifts_steps_and_the_spec() {
     // spec's drift remains.
     let expected = [10, 20, 0, 80, 160, 360, 470, 580, 5_690, 100];
     assert_eq!(ahead(hundred_s, fast, plan), expected);
+}
+
+#[test]
+fn a_clock_step_moves_the_wall_clock_only() {
+    for by_ms in [3_600_000, -86_400_000] {
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let slot = shown.clone();
+        run_fork(WorldSpec::seeded(1), async move |world: World| {
+            world.arm(Fault {
+                trigger: at_s(&world, 2),
+                action: FaultAction::ClockStep(ClockStep { node: "node".into(), by_ms, for_ms: None }),
+            });
+            let other = slot.clone();
+            let show = |slot: Arc<Mutex<Vec<_>>>| {
+                move |env: SimEnv| {
+                    let slot = slot.clone();
+                    async move {
+                        env.clock().sleep(4 * SECOND).await;
+                        let shown = (env.clock().wall().0, env.clock().monotonic().as_secs());
+                        slot.lock().unwrap().push(shown);
+                    }
+                }
+            };
+            world.add_node(NodeSpec::named("node"), show(slot));
+            world.add_node(NodeSpec::named("other"), show(other));
+            world.sleep(10 * SECOND).await;
+        });
+        let true_ms = WorldSpec::seeded(1).start.0 + 4_000;
+        let mut shown = shown.lock().unwrap().clone();
+        shown.sort_by_key(|(wall, _)| *wall != true_ms + by_ms);
+        assert_eq!(shown, [(true_ms + by_ms, 4), (true_ms, 4)]);
+    }
 }

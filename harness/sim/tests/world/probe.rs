@@ -16,7 +16,6 @@
 //! The clippy configuration bans the leaks from the code. The trace hash of a run with everything enabled, compared
 //! between processes, verifies it.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![expect(clippy::disallowed_methods, reason = "tests the sources that the rest of the code must not use")]
 #![expect(clippy::disallowed_types, reason = "tests the sources that the rest of the code must not use")]
 
@@ -138,7 +137,7 @@ fn child() {
 fn in_another_process_deterministic_sources_agree() {
     let child = || {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-        let output = command.args(["--exact", "child", "--nocapture"]).output().unwrap();
+        let output = command.args(["--exact", "probe::child", "--nocapture"]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         text.lines().find(|line| line.starts_with("probe: ")).unwrap().to_owned()
     };

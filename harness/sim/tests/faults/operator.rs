@@ -1,7 +1,5 @@
 //! Operator mistakes on a machine, observed through the ports, and the same work without them.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, OpenMode};
 use latent_sim::{

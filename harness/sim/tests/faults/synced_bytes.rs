@@ -4,8 +4,6 @@
 //! The model is independent of the simulator. Per byte of each file it knows whether a sync made it durable, and what
 //! was written since. It is cautious: it forgets everything that a failed sync or a crash leaves unclear.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use latent_ports::{Disk, DiskErrorKind, Env, File, OpenMode, read_full};
 use latent_sim::{
     CrashPolicy, DiskError, DiskFull, DiskImage, Fault, FaultAction, GarbageTails, Kill, NodeSpec, OpKind,

@@ -1,7 +1,7 @@
 //! One node that works on its disk under faults, and then loses power.
 
 use bytes::Bytes;
-use latent_ports::{Disk, Env, File, Mark, OpenMode};
+use latent_ports::{Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode};
 use latent_sim::{
     CrashPolicy, DiskImage, Fault, FaultAction, FaultOutcome, NodeSpec, SimDisk, SimEnv, SimFile, Trigger,
     World, WorldSpec, run_fork,
@@ -16,6 +16,9 @@ pub mod marks {
         READY = "ready";
     }
 }
+
+/// Name of the node.
+pub const NODE: &str = "node";
 
 /// Outcome of a run.
 pub struct ScriptOutcome<T> {
@@ -53,7 +56,7 @@ where
             let trigger = Trigger::Mark { name: marks::READY.into(), n: 1, node: None, after_ms: 0 };
             world.arm(Fault { trigger, action });
         }
-        let node = world.add_node(NodeSpec::named("node"), move |env| {
+        let node = world.add_node(NodeSpec::named(NODE), move |env| {
             let slot = slot.clone();
             async move {
                 let output = script(env).await;
@@ -68,6 +71,11 @@ where
     let (seen, left) = finished.output;
     let output = output.lock().unwrap().take().expect("the script came to its end");
     ScriptOutcome { output, seen, left, faults: finished.fault_outcomes }
+}
+
+/// Returns a result with the kind of its error.
+pub fn kind<T>(result: Result<T, DiskError>) -> Result<T, DiskErrorKind> {
+    result.map_err(|error| error.kind)
 }
 
 /// Returns `len` bytes of one letter.
