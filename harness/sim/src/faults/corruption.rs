@@ -25,7 +25,7 @@
 //! accelerate the rates.
 
 use super::behavior::{FaultBehavior, FaultDuration, FaultTarget};
-use super::disk;
+use super::disk::{self, DiskRule};
 use crate::disk::{BLOCK_BYTES, CorruptionTarget, DiskFaultEffect, target_key};
 use crate::prng::KeyedPrng;
 use rand_chacha::rand_core::Rng;
@@ -134,41 +134,23 @@ impl FaultBehavior for BitRot {
     fn end(&self, _: &dyn FaultTarget, _: usize) {}
 }
 
-impl FaultBehavior for MisdirectedWrite {
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
+impl DiskRule for MisdirectedWrite {
+    fn place(&self) -> (&str, &str) {
+        (&self.node, &self.path_prefix)
     }
 
-    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
-        let effect = DiskFaultEffect::MisdirectedWrite(target_key(self.pick, &self.node));
-        disk::add_rule(target, &self.node, (fault, &self.path_prefix, Some(1), effect), None)
-    }
-
-    fn end(&self, target: &dyn FaultTarget, fault: usize) {
-        disk::remove_fault(target, &self.node, fault);
-    }
-
-    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
-        disk::is_exhausted(target, &self.node, fault)
+    fn effect(&self) -> (DiskFaultEffect, Option<u32>) {
+        (DiskFaultEffect::MisdirectedWrite(target_key(self.pick, &self.node)), Some(1))
     }
 }
 
-impl FaultBehavior for LostWrite {
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
+impl DiskRule for LostWrite {
+    fn place(&self) -> (&str, &str) {
+        (&self.node, &self.path_prefix)
     }
 
-    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
-        let rule = (fault, self.path_prefix.as_str(), Some(self.times), DiskFaultEffect::LostWrite);
-        disk::add_rule(target, &self.node, rule, None)
-    }
-
-    fn end(&self, target: &dyn FaultTarget, fault: usize) {
-        disk::remove_fault(target, &self.node, fault);
-    }
-
-    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
-        disk::is_exhausted(target, &self.node, fault)
+    fn effect(&self) -> (DiskFaultEffect, Option<u32>) {
+        (DiskFaultEffect::LostWrite, Some(self.times))
     }
 }
 
@@ -178,7 +160,7 @@ impl FaultBehavior for GarbageTails {
     }
 
     fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
-        disk::set_condition(target, &self.node, self.for_ms, |disk| disk.faults().set_garbage_tails(fault))
+        disk::begin_at_disk(target, &self.node, self.for_ms, |disk| disk.faults().set_garbage_tails(fault))
     }
 
     fn end(&self, target: &dyn FaultTarget, fault: usize) {

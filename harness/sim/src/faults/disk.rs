@@ -111,27 +111,43 @@ pub struct ShortRead {
     pub times: u32,
 }
 
-/// Adds a rule at a node's disk, until its count is exhausted or `for_ms` has passed.
-pub(super) fn add_rule(
-    target: &dyn FaultTarget,
-    node: &str,
-    rule: (usize, &str, Option<u32>, DiskFaultEffect),
-    for_ms: Option<u64>,
-) -> FaultDuration {
-    let (fault, path_prefix, times, effect) = rule;
-    if let Some(machine) = target.machine(node) {
-        machine.disk().faults().add(DiskFaultRule {
-            fault,
-            path_prefix: path_prefix.to_owned(),
-            times,
-            effect,
-        });
+/// A fault that is one rule at a node's disk, until its count is exhausted or its duration has passed.
+pub(super) trait DiskRule {
+    /// Returns the node, and the prefix of the paths that match.
+    fn place(&self) -> (&str, &str);
+
+    /// Returns the effect and the number of operations that it has; `None`: all while the fault is active.
+    fn effect(&self) -> (DiskFaultEffect, Option<u32>);
+
+    /// Returns the duration in milliseconds; `None`: until faults end.
+    fn for_ms(&self) -> Option<u64> {
+        None
     }
-    FaultDuration::ms_or_until_faults_end(for_ms)
 }
 
-/// Sets a condition at a node's disk for a duration.
-pub(super) fn set_condition(
+impl<R: DiskRule> FaultBehavior for R {
+    fn nodes(&self) -> Vec<&str> {
+        vec![self.place().0]
+    }
+
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        let ((node, path_prefix), (effect, times)) = (self.place(), self.effect());
+        begin_at_disk(target, node, self.for_ms(), |disk| {
+            disk.faults().add(DiskFaultRule { fault, path_prefix: path_prefix.to_owned(), times, effect });
+        })
+    }
+
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        remove_fault(target, self.place().0, fault);
+    }
+
+    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
+        target.machine(self.place().0).is_some_and(|machine| !machine.disk().faults().has_rule(fault))
+    }
+}
+
+/// Sets a rule or a condition at a node's disk for a duration.
+pub(super) fn begin_at_disk(
     target: &dyn FaultTarget,
     node: &str,
     for_ms: Option<u64>,
@@ -143,11 +159,6 @@ pub(super) fn set_condition(
     FaultDuration::ms_or_until_faults_end(for_ms)
 }
 
-/// Whether the rules of a fault at a node's disk are exhausted.
-pub(super) fn is_exhausted(target: &dyn FaultTarget, node: &str, fault: usize) -> bool {
-    target.machine(node).is_some_and(|machine| !machine.disk().faults().has_rule(fault))
-}
-
 /// Removes the rules and conditions of a fault at a node's disk.
 pub(super) fn remove_fault(target: &dyn FaultTarget, node: &str, fault: usize) {
     if let Some(machine) = target.machine(node) {
@@ -155,42 +166,27 @@ pub(super) fn remove_fault(target: &dyn FaultTarget, node: &str, fault: usize) {
     }
 }
 
-impl FaultBehavior for DiskError {
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
+impl DiskRule for DiskError {
+    fn place(&self) -> (&str, &str) {
+        (&self.node, &self.path_prefix)
     }
 
-    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
-        let rule = (fault, self.path_prefix.as_str(), self.times, DiskFaultEffect::Error(self.op));
-        add_rule(target, &self.node, rule, self.for_ms)
+    fn effect(&self) -> (DiskFaultEffect, Option<u32>) {
+        (DiskFaultEffect::Error(self.op), self.times)
     }
 
-    fn end(&self, target: &dyn FaultTarget, fault: usize) {
-        remove_fault(target, &self.node, fault);
-    }
-
-    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
-        is_exhausted(target, &self.node, fault)
+    fn for_ms(&self) -> Option<u64> {
+        self.for_ms
     }
 }
 
-impl FaultBehavior for SyncFailure {
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
+impl DiskRule for SyncFailure {
+    fn place(&self) -> (&str, &str) {
+        (&self.node, &self.path_prefix)
     }
 
-    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
-        let rule =
-            (fault, self.path_prefix.as_str(), Some(self.times), DiskFaultEffect::SyncFailure(self.shows));
-        add_rule(target, &self.node, rule, None)
-    }
-
-    fn end(&self, target: &dyn FaultTarget, fault: usize) {
-        remove_fault(target, &self.node, fault);
-    }
-
-    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
-        is_exhausted(target, &self.node, fault)
+    fn effect(&self) -> (DiskFaultEffect, Option<u32>) {
+        (DiskFaultEffect::SyncFailure(self.shows), Some(self.times))
     }
 }
 
@@ -200,7 +196,7 @@ impl FaultBehavior for DiskFull {
     }
 
     fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
-        set_condition(target, &self.node, self.for_ms, |disk| disk.limit_capacity(fault, self.room_bytes))
+        begin_at_disk(target, &self.node, self.for_ms, |disk| disk.limit_capacity(fault, self.room_bytes))
     }
 
     fn end(&self, target: &dyn FaultTarget, fault: usize) {
@@ -214,7 +210,7 @@ impl FaultBehavior for SlowDisk {
     }
 
     fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
-        set_condition(target, &self.node, self.for_ms, |disk| disk.faults().set_slowdown(fault, self.times))
+        begin_at_disk(target, &self.node, self.for_ms, |disk| disk.faults().set_slowdown(fault, self.times))
     }
 
     fn end(&self, target: &dyn FaultTarget, fault: usize) {
@@ -222,21 +218,12 @@ impl FaultBehavior for SlowDisk {
     }
 }
 
-impl FaultBehavior for ShortRead {
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
+impl DiskRule for ShortRead {
+    fn place(&self) -> (&str, &str) {
+        (&self.node, &self.path_prefix)
     }
 
-    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
-        let rule = (fault, self.path_prefix.as_str(), Some(self.times), DiskFaultEffect::ShortRead);
-        add_rule(target, &self.node, rule, None)
-    }
-
-    fn end(&self, target: &dyn FaultTarget, fault: usize) {
-        remove_fault(target, &self.node, fault);
-    }
-
-    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
-        is_exhausted(target, &self.node, fault)
+    fn effect(&self) -> (DiskFaultEffect, Option<u32>) {
+        (DiskFaultEffect::ShortRead, Some(self.times))
     }
 }
