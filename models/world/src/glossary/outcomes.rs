@@ -2,7 +2,7 @@
 
 use latent_engine::explain::{GlossaryEntry, GlossaryKind};
 
-const ROWS: [(GlossaryKind, &str, [&str; 4]); 9] = [
+const ROWS: [(GlossaryKind, &str, [&str; 4]); 8] = [
     (
         GlossaryKind::Outcome,
         "recovered",
@@ -72,18 +72,6 @@ const ROWS: [(GlossaryKind, &str, [&str; 4]); 9] = [
             "The loss is not final yet, and becomes so when backups expire.",
             "See the outcome `recoverable-but-missing`.",
             "`explain recoverable-but-missing`.",
-        ],
-    ),
-    (
-        GlossaryKind::LossClass,
-        "loss",
-        [
-            "The items of this violation are lost: no reader could read them. It is the last part of a fingerprint.",
-            "Loss decides between the outcomes recovered, recoverable-but-missing, unrecoverable-by-design and \
-         unrecoverable-loss. `after-healing:loss` means: still lost after the faults ended and the system healed.",
-            "",
-            "`explain` the invariant in front of it. `final state` shows how many are still missing: an event that was \
-         missing at one check and present at a later one counts under `lost` and not under `missing`.",
         ],
     ),
     (
