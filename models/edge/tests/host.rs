@@ -196,7 +196,10 @@ fn tee_files(root: &Path, dir: &str) -> BTreeMap<TeeName, Bytes> {
     let entries = std::fs::read_dir(root.join(dir)).unwrap().map(|entry| entry.unwrap().path());
     entries
         .map(|path| {
-            (TeeName::from_path(path.to_str().unwrap()).unwrap(), std::fs::read(&path).unwrap().into())
+            (
+                path.file_name().unwrap().to_str().unwrap().parse().unwrap(),
+                std::fs::read(&path).unwrap().into(),
+            )
         })
         .collect()
 }

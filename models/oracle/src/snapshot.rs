@@ -11,7 +11,7 @@ use crate::read_view::ReadView;
 use crate::reader::lease::{self, LeaseGrant};
 use crate::reader::manifest::{Manifest, ManifestEntry};
 use crate::reader::segment::{self, ArbPath, Segment};
-use crate::reader::{FileTail, ReadError, ReadErrorKind};
+use crate::reader::{ReadError, ReadErrorKind};
 use crate::view::{DiskView, FileView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -258,14 +258,6 @@ fn read_live(
         return differs("count of records", segment.records.to_string(), entry.records.to_string());
     }
     Ok(segment)
-}
-
-/// Returns the number of live segments with a torn tail: writes that a crash cut short and recovery has not truncated
-/// yet.
-#[must_use]
-pub fn count_torn_segments(snapshot: &ClusterSnapshot) -> usize {
-    let live = snapshot.disks.iter().flat_map(|disk| disk.days.values()).flat_map(|day| day.live.values());
-    live.filter(|segment| segment.tail != FileTail::Clean).count()
 }
 
 #[cfg(test)]

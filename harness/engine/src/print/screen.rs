@@ -154,7 +154,8 @@ impl Screen {
     /// Lines are cut to this many columns, except with `-v`.
     pub const COLUMNS: usize = 100;
     /// A verdict should have no more lines than this, except with `-v`.
-    pub const LINES: usize = 30;
+    #[cfg(test)]
+    pub(crate) const LINES: usize = 30;
     const LABEL_COLUMNS: usize = 12;
 
     pub(crate) fn new(verbose: bool) -> Screen {

@@ -190,14 +190,6 @@ impl TeeName {
         (self.hour + 1).saturating_mul(HOUR_MS)
     }
 
-    /// Parses the name from a path.
-    ///
-    /// # Errors
-    /// The last component is not a tee file name.
-    pub fn from_path(path: &str) -> Result<TeeName, TeeError> {
-        path.rsplit('/').next().unwrap_or(path).parse()
-    }
-
     /// Returns the file header.
     #[must_use]
     pub fn header(&self) -> [u8; HEADER_BYTES] {
@@ -349,7 +341,7 @@ mod tests {
     fn names_round_trip_and_invalid_names_are_rejected() {
         let name = TeeName { hour: 404_497, edge: 2, boot: 2_427_000 };
         assert_eq!(name.to_string(), "404497-2-2427000.tee");
-        assert_eq!(TeeName::from_path(&format!("tee-peer/{name}")).unwrap(), name);
+        assert_eq!(name.to_string().parse(), Ok(name));
         assert_eq!("-5-2-1.tee".parse::<TeeName>().unwrap().hour, -5);
         for wrong in ["", "1-2.tee", "1-2-3", "01-2-3.tee", "1-2-x.tee", "1-99999-3.tee", "1-2-3.tee.tmp"] {
             assert!(wrong.parse::<TeeName>().is_err(), "{wrong}");

@@ -18,7 +18,7 @@ fn bare(head: Bytes) -> Message {
 fn copied(fixture: &EdgeFixture) -> TeeName {
     let image = fixture.world.disk_image(EDGES[1]);
     let (path, _) = image.list("tee-peer").next().unwrap();
-    TeeName::from_path(path).unwrap()
+    path.strip_prefix("tee-peer/").unwrap().parse().unwrap()
 }
 
 #[test]

@@ -179,25 +179,6 @@ pub(crate) fn count_missing(
     missing
 }
 
-/// Returns the `segments/` keys that no catalog names, for the space accounting of a store (I16).
-#[must_use]
-pub fn unreferenced_objects(store: &DiskView) -> Vec<String> {
-    let objects = ObjectStoreView::of(store);
-    let (catalogs, _) = objects.catalogs();
-    let named: BTreeSet<&str> = catalogs
-        .iter()
-        .flat_map(|c| &c.days)
-        .flat_map(|day| &day.segments)
-        .map(|s| s.hash.as_str())
-        .collect();
-    let segments = objects.under("segments/");
-    segments
-        .map(|(key, _)| key)
-        .filter(|key| !named.contains(&key["segments/".len()..]))
-        .map(Into::into)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,13 +327,5 @@ mod tests {
             ["object-damaged", "not-backed-up"],
             "other faults do not excuse it"
         );
-    }
-
-    #[test]
-    fn objects_that_no_catalog_names_are_listed() {
-        let mut store = store(NOON_MS, &["i1"]);
-        assert_eq!(unreferenced_objects(&store.view("dc-1")), [""; 0]);
-        store.files.insert("objects/segments/abc".into(), "x".into());
-        assert_eq!(unreferenced_objects(&store.view("dc-1")), ["segments/abc"]);
     }
 }
