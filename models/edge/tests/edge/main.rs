@@ -1,10 +1,11 @@
-//! Simulated edges: their guarantees, and how they hold when disks, links and processes fail.
+//! Edges: their guarantees, and how they hold when disks, links and processes fail. Simulated, except in `host`.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod dead_edge;
 mod faults;
 mod fixture;
+mod host;
 mod peer_copies;
 mod permissions;
 mod sequences;

@@ -1,6 +1,6 @@
 //! Copies that lack events, or are damaged, are reconciled; a worker that slept too long is refused.
 
-use crate::fixture::{ClusterFixture, FIRST_DAY, HOUR, MINUTE, PROJECT, with_fixture};
+use super::fixture::{ClusterFixture, FIRST_DAY, HOUR, MINUTE, PROJECT, with_fixture};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::arb::api::call;
 use latent_pipeline::arb::manifest::Tier;

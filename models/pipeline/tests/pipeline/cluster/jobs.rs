@@ -1,7 +1,7 @@
 //! Scheduled jobs: neither an unreachable operator nor a wrong clock keeps them from working.
 
-use crate::fixture::{ClusterFixture, FIRST_DAY, HOUR, PROJECT, with_fixture};
-use crate::replication::check_copies_agree;
+use super::fixture::{ClusterFixture, FIRST_DAY, HOUR, PROJECT, with_fixture};
+use super::replication::check_copies_agree;
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::alarms::NightlyJob;
 use latent_pipeline::marks;

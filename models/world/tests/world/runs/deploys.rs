@@ -1,6 +1,6 @@
 //! Tests of deploys: which nodes each kind restarts, when, and the effects of a bad release.
 
-use crate::test_run::{CALM, TestRun};
+use super::test_run::{CALM, TestRun};
 use latent_world::Latent;
 use std::collections::BTreeMap;
 

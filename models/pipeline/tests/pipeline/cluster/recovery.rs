@@ -1,6 +1,6 @@
 //! Production is lost, or a day of it is damaged: backup and tee restore everything, once.
 
-use crate::fixture::{ClusterFixture, DiskImages, FIRST_DAY, HOUR, MINUTE, PROJECT, with_fixture};
+use super::fixture::{ClusterFixture, DiskImages, FIRST_DAY, HOUR, MINUTE, PROJECT, with_fixture};
 use latent_pipeline::arb::api::{ArbRequest, ArbResponse, call};
 use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets};
 use latent_pipeline::recovery::runbook::{RecoveryStep, is_complete_runbook};

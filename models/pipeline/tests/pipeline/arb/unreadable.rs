@@ -1,6 +1,6 @@
 //! Unreadable blocks and rotten bits: the disk's responses for the day, and its repair.
 
-use crate::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, lease, pin, with_disk};
+use super::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, lease, pin, with_disk};
 use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::arb::write_call::encode_write;

@@ -1,6 +1,6 @@
 //! A crash at operations spread over a night: the next attempt completes the interrupted work.
 
-use crate::fixture::{ClusterFixture, HOUR, PROJECT, with_fixture};
+use super::fixture::{ClusterFixture, HOUR, PROJECT, with_fixture};
 use latent_pipeline::backup::catalog::Catalog;
 use latent_pipeline::record::scan_blocks;
 use latent_sim::{DiskImage, Fault, FaultAction, Kill, OpKind, Trigger};

@@ -1,8 +1,6 @@
 //! A small cluster over a few days: acknowledged events stay readable under faults of its nodes, and backup and tee
 //! restore all of them into an empty cluster.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 mod crashes;
 mod fixture;
 mod jobs;

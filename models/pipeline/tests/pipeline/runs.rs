@@ -4,8 +4,6 @@
 //! Modelled without a disk: a file is the set of its keys. A worker plans the day, and commits run after run as
 //! `compaction::worker` does; events may arrive between the plan and a commit.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use bytes::Bytes;
 use latent_pipeline::arb::manifest::{FileEntry, Manifest, Tier};
 use latent_pipeline::compaction::plan::plan_day;

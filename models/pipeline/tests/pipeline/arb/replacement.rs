@@ -1,6 +1,6 @@
 //! Records of a later repair replace those that a recovery found to be wrong.
 
-use crate::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, with_disk};
+use super::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, with_disk};
 use bytes::Bytes;
 use latent_pipeline::arb::api::{ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;

@@ -1,8 +1,6 @@
 //! Requests byte for byte as clients sent them, from the wire to storage, export and response. Project 17 has token
 //! `tok-17` and secret `secret17`.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -3,9 +3,7 @@
 //!
 //! This side checks that today's code writes the same bytes and decodes them to the same values. The oracle's test of
 //! the same name decodes them with independent readers. After an intended change of a format (amend formats.md first)
-//! `LATENT_BLESS=1 cargo test -p latent-pipeline --test golden` rewrites them, to be reviewed.
-
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+//! `LATENT_BLESS=1 cargo test -p latent-pipeline --test pipeline golden` rewrites them, to be reviewed.
 
 use bytes::Bytes;
 use latent_edge::tee::{ObjectWriter, TeeFile, TeeName, TeeObject, TeeRecord};

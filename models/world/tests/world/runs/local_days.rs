@@ -1,7 +1,7 @@
 //! Local days with clock changes and odd offsets: days of 23, 23.5, 24, 24.5 and 25 hours, on which system and oracle
 //! agree, and complete runs over them.
 
-use crate::test_run::{CALM, TestRun};
+use super::test_run::{CALM, TestRun};
 use latent_engine::{Scenario, Timestamp};
 use latent_oracle::ProjectZones;
 use latent_pipeline::marks;

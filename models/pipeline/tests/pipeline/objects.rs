@@ -1,7 +1,5 @@
 //! Permissions of the object store, from the callers' side.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use bytes::Bytes;
 use futures_util::future::join;
 use latent_pipeline::access::{AccessPolicy, InjectedResult, Interceptor, Permission};

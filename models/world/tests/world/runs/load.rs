@@ -1,6 +1,6 @@
 //! Tests of load patterns: their place in the plan, invalid ones, and the effect of each on a complete run.
 
-use crate::test_run::{CALM, TestRun};
+use super::test_run::{CALM, TestRun};
 use latent_engine::{Scenario, System};
 use latent_world::marks;
 use latent_world::{Latent, WorldConfig, WorldPlan};

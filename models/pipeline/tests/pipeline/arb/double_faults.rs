@@ -1,6 +1,6 @@
 //! A quarantine fails at each of its steps, twice: no fencing token and no segment id is reused.
 
-use crate::fixture::{ArbClient, ArbFixture, DAYS, DISK, HOUR, PROJECT, SECOND, lease, with_disk};
+use super::fixture::{ArbClient, ArbFixture, DAYS, DISK, HOUR, PROJECT, SECOND, lease, with_disk};
 use latent_pipeline::arb::api::{ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::{ManifestEdit, Tier};
 use latent_pipeline::zone::Day;

@@ -1,7 +1,7 @@
 //! A crash, one error, or a full disk, at each operation in turn.
 
-use crate::fixture::{ArbFixture, ClientLog, DAYS, DISK, HOUR, SECOND, with_disk};
-use crate::workload::{EVENTS, run_workload};
+use super::fixture::{ArbFixture, ClientLog, DAYS, DISK, HOUR, SECOND, with_disk};
+use super::workload::{EVENTS, run_workload};
 use latent_pipeline::marks;
 use latent_pipeline::record::ArrivalId;
 use latent_sim::{CrashPolicy, DiskError, DiskFull, Fault, FaultAction, Kill, OpKind, ShortRead, Trigger};

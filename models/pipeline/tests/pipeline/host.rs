@@ -1,8 +1,6 @@
 //! The same disk node on a real file system: results of the simulation hold on real files too. One directory, real
 //! threads; the network is one function call.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all, pending};
 use latent_host::HostDisk;

@@ -1,8 +1,6 @@
 //! The same edges on real disks: results of the simulation hold on a real file system too. Two edges with a directory
 //! each, on real threads; only the network is a table of functions.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all, pending};
 use latent_edge::tee::{TeeFile, TeeName};

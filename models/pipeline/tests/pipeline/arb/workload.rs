@@ -1,6 +1,6 @@
 //! Workload of the client: two days of writes, two compactions, a backup's pin, and a stale worker.
 
-use crate::fixture::{ArbClient, DAYS, PROJECT, SECOND, event};
+use super::fixture::{ArbClient, DAYS, PROJECT, SECOND, event};
 use bytes::Bytes;
 use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;

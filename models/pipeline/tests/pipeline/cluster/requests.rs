@@ -1,6 +1,6 @@
 //! Responses of an ingest node that do not depend on a client's request alone.
 
-use crate::fixture::{ClusterFixture, FIRST_DAY, PROJECT, with_fixture};
+use super::fixture::{ClusterFixture, FIRST_DAY, PROJECT, with_fixture};
 use bytes::Bytes;
 use http::{Request, Response};
 use latent_pipeline::export::MAX_EXPORT_DAYS;

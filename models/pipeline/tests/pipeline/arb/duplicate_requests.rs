@@ -1,6 +1,6 @@
 //! Requests that arrive twice: links duplicate messages, and workers retry.
 
-use crate::fixture::{ArbClient, SECOND, with_disk};
+use super::fixture::{ArbClient, SECOND, with_disk};
 use latent_pipeline::arb::api::{ArbError, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
 use latent_ports::Env;

@@ -1,6 +1,6 @@
 //! Regression tests, each named as a specification: failed syncs, segments opened during a merge, damaged files.
 
-use crate::fixture::{DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
+use super::fixture::{DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
 use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::marks;
