@@ -9,9 +9,9 @@ check:
     cargo clippy --release --workspace --all-targets -- -D warnings
     cargo test --release --workspace
 
-# The tests that simulate no whole scenario: under a minute once built.
+# The tests that simulate no built-in scenario, generated week or case: under a minute once built.
 unit:
-    cargo test --release --workspace --lib --bins --test dependencies --test layers --test vocabulary --test golden --test wire
+    cargo test --release --workspace --lib --bins --test repository --test pipeline --test golden -- --skip without_marks
 
 # All that the continuous integration does.
 ci:
@@ -52,7 +52,7 @@ shrink seed *arguments:
 
 # Changed files against all readers, a few minutes: `just fuzz 5000 7` makes so many other changes.
 fuzz cases='1000' seed='1':
-    LATENT_FUZZ_CASES={{cases}} LATENT_FUZZ_SEED={{seed}} cargo test --release --workspace --test readers
+    LATENT_FUZZ_CASES={{cases}} LATENT_FUZZ_SEED={{seed}} cargo test --release --workspace --test scenarios readers::
 
 # Replay every case that once failed.
 corpus *arguments='run':
@@ -60,11 +60,11 @@ corpus *arguments='run':
 
 # The incident over more seeds than the tests take: `just incident 1..101`.
 incident seeds='1..11':
-    LATENT_INCIDENT_SEEDS={{seeds}} cargo test --release --workspace --test reports every_seed_of_the_incident
+    LATENT_INCIDENT_SEEDS={{seeds}} cargo test --release --workspace --test scenarios every_seed_of_the_incident
 
 # The rough week over more seeds than the tests take: `just rough 1..1001`.
 rough seeds='1..101':
-    LATENT_ROUGH_SEEDS={{seeds}} cargo test --release --workspace --test reports every_seed_of_the_rough_week
+    LATENT_ROUGH_SEEDS={{seeds}} cargo test --release --workspace --test scenarios every_seed_of_the_rough_week
 
 # A crash, or one error, at every operation of a run: `just enumerate one-day --fault crash --node disk-1`.
 enumerate *arguments='one-day':
@@ -72,8 +72,9 @@ enumerate *arguments='one-day':
 
 # Take the texts and files of today as the reviewed ones. Then read the diff, line by line.
 bless:
-    LATENT_BLESS=1 cargo test --release --workspace --test golden --test hashes --test reference
-    INSTA_UPDATE=always cargo test --release --workspace --test cli --test reports --test screens --test sweep
+    LATENT_BLESS=1 cargo test --release --workspace --test pipeline --test repository --test scenarios -- golden:: hashes:: reference::
+    cargo test --release --workspace --test golden
+    INSTA_UPDATE=always cargo test --release --workspace --test scenarios -- cli:: reports:: screens:: sweep::
     git diff --stat -- reports models/golden docs
 
 # The JSON Schema of scenarios, for an editor.

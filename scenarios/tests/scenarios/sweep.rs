@@ -2,9 +2,7 @@
 //!
 //! Resuming, merging and exit codes are tested with a smaller system, in harness/engine/tests.
 
-mod common;
-
-use common::{command, failures, latent, report, report_of, reviewed, scratch, seeds, text};
+use crate::common::{command, failures, folder, latent, report, report_of, reviewed, scratch, seeds, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -94,7 +92,7 @@ fn the_front_page_shows_the_incident_as_it_was_reviewed() {
     let reviewed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/incident-2016.snap");
     let reviewed = std::fs::read_to_string(reviewed).expect("the report was reviewed");
     let shown = front_page("incident-2016@1: unrecoverable-loss, as expected");
-    let hashes = std::fs::read_to_string(common::folder().join("../reports/hashes.txt"));
+    let hashes = std::fs::read_to_string(folder().join("../reports/hashes.txt"));
     let hashes = hashes.expect("reports/hashes.txt is in the tree");
     for line in shown.lines() {
         if let Some(trace) = line.trim().strip_prefix("trace") {
@@ -213,7 +211,7 @@ fn too_large(file: &str, found: &Value) -> Option<String> {
 /// A misspelt mark in a profile would fail every nightly, and no other test.
 #[test]
 fn profiles_name_scenarios_and_marks_that_there_are() {
-    let root = common::folder().join("..");
+    let root = folder().join("..");
     let written = std::fs::read_to_string(root.join("latent.toml")).expect("it is in the tree");
     let source = sources(&root.join("models"));
     let marks = written.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","));

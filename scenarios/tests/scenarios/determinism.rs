@@ -1,11 +1,9 @@
 //! Determinism: a scenario and a seed decide a run completely.
 //!
 //! Each case runs in separate processes with different time of day, address-space randomisation, environment and
-//! working directory. Debug against release is compared in `.ci/run`, which has both.
+//! working directory. Debug against release is compared in `.ci/nightly`, which has both.
 
-mod common;
-
-use common::{BUILT_IN, command, report, report_of};
+use crate::common::{BUILT_IN, command, report, report_of};
 use serde_json::Value;
 use std::process::Command;
 

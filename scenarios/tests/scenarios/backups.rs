@@ -1,15 +1,13 @@
 //! Backups during failures of their dependencies: failures stay isolated, and no backup is repeated because of them.
 
-mod common;
-
-use common::{command, marks, report_of, scratch};
+use crate::common::{command, folder, marks, report_of, scratch};
 use serde_json::{Value, json};
 
 const DAY_MS: u64 = 86_400_000;
 
 /// Returns the report of a case of the corpus.
 fn of_corpus(name: &str) -> Value {
-    let file = common::folder().join(format!("../corpus/{name}.json"));
+    let file = folder().join(format!("../corpus/{name}.json"));
     report_of(command(&["run", "--json", file.to_str().expect("cargo's paths are UTF-8")])).0
 }
 
@@ -86,8 +84,7 @@ fn a_data_center_that_is_away_for_two_days_does_not_have_the_other_one_take_the_
 
 #[test]
 fn a_restart_while_no_data_center_answers_finishes_no_backup_as_if_nothing_were_known() {
-    let file =
-        common::folder().join("../corpus/a-backup-that-restarts-asks-each-data-center-what-it-held.json");
+    let file = folder().join("../corpus/a-backup-that-restarts-asks-each-data-center-what-it-held.json");
     let text = std::fs::read_to_string(file).expect("the case is in the corpus");
     let mut scenario: Value = serde_json::from_str(&text).expect("a case is JSON");
     let faults = scenario["faults"].as_array_mut().expect("it has faults");

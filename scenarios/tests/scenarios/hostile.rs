@@ -1,9 +1,7 @@
 //! A release that destroys everything that production's credentials allow: with least privilege everything is restored;
 //! with any additional permission it is not, and the report names that permission.
 
-mod common;
-
-use common::{command, latent, marks, report, report_of, scenario_text, scratch, text};
+use crate::common::{command, latent, marks, report, report_of, scenario_text, scratch, text};
 use serde_json::{Value, json};
 
 /// Runs the hostile scenario with an additional permission for production, with the expected outcome.

@@ -1,8 +1,6 @@
 //! Vacuous runs, and runs that did not fulfil a request, are not clean.
 
-mod common;
-
-use common::{latent, scenario_text, scratch, text};
+use crate::common::{latent, scenario_text, scratch, text};
 
 fn run(name: &str, scenario: &str, more: &[&str]) -> (Option<i32>, String) {
     let file = scratch(name, scenario);

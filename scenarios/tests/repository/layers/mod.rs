@@ -5,8 +5,9 @@
 
 mod imports;
 
+use crate::root;
 use imports::Imports;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Top-level modules of the pipeline, bottom to top: each uses only modules of the lines above it.
 const PIPELINE: [&[&str]; 10] = [
@@ -42,7 +43,7 @@ const WORLD_LAYERS: [&[&str]; 9] = [
 
 /// Folders of the crates that are libraries, below the root: `models/world`.
 fn libraries() -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let mut found = Vec::new();
     for group in ["harness", "models"] {
         for entry in std::fs::read_dir(root.join(group)).expect("a folder of the tree is readable") {
@@ -57,7 +58,7 @@ fn libraries() -> Vec<String> {
 }
 
 fn source_of(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src")
+    root().join(name).join("src")
 }
 
 #[test]

@@ -4,9 +4,7 @@
 //! flipped, files truncated. The program must not panic, hang, or exceed its limits. The mutations are the same in
 //! every run; `LATENT_FUZZ_CASES` sets their number, `LATENT_FUZZ_SEED` their seed.
 
-mod common;
-
-use common::{BUILT_IN, command, folder, latent, scenario_text, text};
+use crate::common::{BUILT_IN, command, folder, latent, scenario_text, text};
 use latent_engine::{System, expand, parse};
 use latent_world::Latent;
 use proptest::prelude::*;

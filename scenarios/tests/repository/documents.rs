@@ -3,6 +3,7 @@
 //! Held to: paths from the root of the tree in back-quotes and relative links of README.md and docs/. Not held to: paths
 //! relative to a crate, patterns, and names of Rust items.
 
+use crate::root;
 use std::path::{Path, PathBuf};
 
 /// First parts of a path from the root.
@@ -18,10 +19,6 @@ const ROOTS: [&str; 10] = [
     "README.md",
     "latent.toml",
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// The texts between back-quotes of a line, and the targets of its relative links.
 fn named(line: &str) -> (Vec<&str>, Vec<&str>) {

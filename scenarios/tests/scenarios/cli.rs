@@ -1,8 +1,6 @@
 //! The command line as a contract: exit codes, scenario errors, the schema, and closed pipes.
 
-mod common;
-
-use common::{BUILT_IN, command, folder, latent, reviewed, scenario_text, scratch, text};
+use crate::common::{BUILT_IN, command, folder, latent, reviewed, scenario_text, scratch, text};
 use serde_json::Value;
 use std::process::Stdio;
 

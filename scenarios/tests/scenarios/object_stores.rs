@@ -1,9 +1,7 @@
 //! Object stores with every kind of failure, at all stores and for the whole run: nothing is lost, no backup is a day
 //! late, a destroyed production is restored, and no client gives up early.
 
-mod common;
-
-use common::{command, latent, marks, report_of, scratch, text as text_of};
+use crate::common::{command, latent, marks, report_of, scratch, text as text_of};
 use serde_json::{Value, json};
 
 const DAY_MS: u64 = 86_400_000;

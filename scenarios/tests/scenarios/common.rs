@@ -1,7 +1,5 @@
 //! Runs the `latent` binary as a process: arguments, output and exit code.
 
-#![expect(dead_code, reason = "each test program uses its own part of this")]
-
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ThreadId;
 
 /// The built-in scenarios, in listing order.
 pub const BUILT_IN: [&str; 9] = [
@@ -73,8 +72,12 @@ pub fn scenario_text(name: &str) -> String {
         .expect("every built-in scenario has its file")
 }
 
-/// A file for this test, in cargo's directory for tests.
+/// A file for this test, in cargo's directory for tests. Tests run side by side, so each names its own files.
 pub fn scratch(name: &str, text: &str) -> PathBuf {
+    static OWNERS: Mutex<BTreeMap<String, ThreadId>> = Mutex::new(BTreeMap::new());
+    let own = std::thread::current().id();
+    let owner = *OWNERS.lock().expect("no owner panicked").entry(name.to_owned()).or_insert(own);
+    assert_eq!(owner, own, "another test writes {name} too");
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).expect("cargo's directory for tests can be written");
     path
@@ -83,7 +86,7 @@ pub fn scratch(name: &str, text: &str) -> PathBuf {
 /// Insta's settings for the reviewed texts in `reports/`.
 pub fn reviewed() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../../reports");
+    settings.set_snapshot_path("../../../reports");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     // Hashes are reviewed in one place: reports/hashes.txt.

@@ -1,8 +1,6 @@
 //! The tee in whole runs: long edge outages, rotten objects, requests accepted without the tee.
 
-mod common;
-
-use common::{command, marks, report_of, scratch};
+use crate::common::{command, marks, report_of, scratch};
 use serde_json::{Value, json};
 
 fn run(name: &str, change: impl FnOnce(&mut Value)) -> Value {

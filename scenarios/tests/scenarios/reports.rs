@@ -3,9 +3,7 @@
 //! The texts are those of seed 1. Real time and the binary's path are removed; everything else, the trace's hash
 //! included, is pinned: a change of behaviour shows here. After a wanted change: `just bless`, and review the diff.
 
-mod common;
-
-use common::{failures, latent, report, reviewed, seeds, text};
+use crate::common::{failures, latent, report, reviewed, seeds, text};
 use jiff::civil::{Date, date};
 use serde_json::Value;
 

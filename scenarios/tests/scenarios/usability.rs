@@ -1,8 +1,6 @@
 //! Usability of the command line: names, seeds, tips, releases, and the text of a verdict.
 
-mod common;
-
-use common::{command, latent, report, scenario_text, scratch, text};
+use crate::common::{command, latent, report, scenario_text, scratch, text};
 use std::path::Path;
 
 fn refused(arguments: &[&str]) -> String {

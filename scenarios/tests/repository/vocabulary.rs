@@ -3,6 +3,7 @@
 //! Held to: every text file of the tree: sources, scenarios, cases, recipes and documents. Not held to: the lock file,
 //! licences, snapshots of files with customers' made-up texts (`models/golden`), and this file.
 
+use crate::root;
 use std::path::{Path, PathBuf};
 
 /// Refused, with the plain word.
@@ -69,7 +70,7 @@ fn refused(line: &str) -> Vec<String> {
 
 #[test]
 fn words_that_puzzle_a_reader_are_not_in_the_tree() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let mut all = Vec::new();
     files(&root, &mut all);
     assert!(all.len() > 300, "the tree has files");

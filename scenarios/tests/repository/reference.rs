@@ -1,17 +1,16 @@
 //! The scenario reference, `docs/scenarios.md`, is what the published schema says: `LATENT_BLESS=1` writes it.
 
-mod common;
-
-use common::{latent, text};
+use crate::root;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// Columns of a line of prose.
 const WIDTH: usize = 120;
 
 fn file() -> PathBuf {
-    common::folder().join("../docs/scenarios.md")
+    root().join("docs/scenarios.md")
 }
 
 /// One field, or one variant of a choice.
@@ -123,7 +122,9 @@ fn section(title: &str, schema: &Value, page: &mut String) {
 }
 
 fn rendered() -> String {
-    let schema: Value = serde_json::from_str(&text(&latent(&["schema"]).stdout)).expect("the schema is JSON");
+    let output = Command::new(env!("CARGO_BIN_EXE_latent")).arg("schema").output();
+    let output = output.expect("cargo built the binary");
+    let schema: Value = serde_json::from_slice(&output.stdout).expect("the schema is JSON");
     let mut page = String::from(
         "# Scenario reference\n\nGenerated from `latent schema`; do not edit. The comments of the types in \
          `models/world/src/scenario` and\n`harness/sim/src/faults` are the source.\n",

@@ -3,9 +3,7 @@
 //! Real time, paths and the build are taken out. The screens of `shrink`, of long sweeps and of the incident are reviewed in
 //! sweep.rs and reports.rs.
 
-mod common;
-
-use common::{command, reviewed, scenario_text, scratch, text};
+use crate::common::{command, reviewed, scenario_text, scratch, text};
 use std::path::Path;
 use std::process::Output;
 
