@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::op_kind::OpKind;
 use crate::panic_guard::PanicGuard;
 use crate::trace::Event;
-use latent_ports::{Mark, NodeId};
+use latent_ports::{Mark, MarkName, NodeId};
 use madsim::runtime::NodeHandle;
 use std::future::Future;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) trait FaultTriggers: Send + Sync {
     fn on_op(&self, node: &Node, op: OpKind, path: &str, to: &str) -> Vec<usize>;
 
     /// Counts a mark and injects the faults that it triggers.
-    fn on_mark(&self, node: &Node, mark: &str);
+    fn on_mark(&self, node: &Node, mark: MarkName);
 
     /// Injects a fault.
     fn inject(&self, fault: usize);
@@ -89,9 +89,9 @@ impl NodeContext {
 
     /// Counts and records a mark, and injects the faults that it triggers.
     pub(crate) fn mark(&self, mark: Mark<'_>) {
-        let name = mark.name.name();
+        let Mark { name, subject } = mark;
         self.kernel.recorder().count_mark(name);
-        self.record(Event::Mark { name, subject: mark.subject });
+        self.record(Event::Mark { name, subject });
         self.faults.on_mark(&self.node, name);
     }
 

@@ -2,7 +2,7 @@
 
 use super::plan::{Fault, FaultAction, Trigger};
 use crate::op_kind::OpKind;
-use latent_ports::{NodeId, UnixMs};
+use latent_ports::{MarkName, NodeId, UnixMs};
 use std::collections::BTreeMap;
 
 /// Outcome of a fault.
@@ -124,12 +124,12 @@ impl FaultRegistry {
     }
 
     /// Counts a mark of a node. Returns the faults that it triggers.
-    pub(crate) fn count_mark(&mut self, node_name: &str, mark: &str, now_ns: u64) -> Vec<usize> {
+    pub(crate) fn count_mark(&mut self, node_name: &str, mark: MarkName, now_ns: u64) -> Vec<usize> {
         let mut triggered = Vec::new();
         for (index, armed) in self.armed.iter_mut().enumerate() {
             let Trigger::Mark { name, node: at, after_ms, .. } = &armed.fault.trigger else { continue };
             let is_node_match = at.as_ref().is_none_or(|at| at == node_name);
-            let counts = name == mark && is_node_match && now_ns >= after_ms.saturating_mul(1_000_000);
+            let counts = name == mark.name() && is_node_match && now_ns >= after_ms.saturating_mul(1_000_000);
             if counts && armed.count_match() {
                 triggered.push(index);
             }

@@ -2,7 +2,7 @@
 
 use crate::disk::CrashPolicy;
 use crate::faults::FaultAction;
-use latent_ports::{DiskErrorKind, DiskOp, NetErrorKind, NodeId};
+use latent_ports::{DiskErrorKind, DiskOp, MarkName, NetErrorKind, NodeId};
 
 /// Node number of the world itself in the trace: faults, notes and cuts. Nodes are numbered from 1.
 pub const WORLD_NODE: NodeId = NodeId(0);
@@ -98,8 +98,8 @@ pub enum Event<'a> {
     },
     /// The system under test reached a mark.
     Mark {
-        /// The mark's name.
-        name: &'static str,
+        /// The mark, as its crate declares it.
+        name: MarkName,
         /// The subject of the mark.
         subject: &'a str,
     },

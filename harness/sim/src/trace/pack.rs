@@ -72,7 +72,7 @@ impl PackedEvent {
             },
             Event::Mark { name, subject } => PackedEvent {
                 kind: 11,
-                words: [xxh3_64(name.as_bytes()), xxh3_64(subject.as_bytes()), 0],
+                words: [xxh3_64(name.name().as_bytes()), xxh3_64(subject.as_bytes()), 0],
                 ..PackedEvent::default()
             },
             Event::Note(what) => text(12, what),

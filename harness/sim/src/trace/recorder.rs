@@ -5,7 +5,7 @@ use super::event::{Record, WORLD_NODE};
 use super::pack::pack;
 use crate::lock::lock;
 use bytes::Bytes;
-use latent_ports::{Message, NodeId, UnixMs};
+use latent_ports::{MarkName, Message, NodeId, UnixMs};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -143,8 +143,8 @@ impl Recorder {
         self.trace(|trace| trace.marks.clone())
     }
 
-    pub(crate) fn count_mark(&self, name: &'static str) {
-        self.trace(|trace| *trace.marks.entry(name).or_default() += 1);
+    pub(crate) fn count_mark(&self, mark: MarkName) {
+        self.trace(|trace| *trace.marks.entry(mark.name()).or_default() += 1);
     }
 
     pub(crate) fn hash(&self) -> TraceHash {

@@ -14,7 +14,7 @@ use crate::node::Node;
 use crate::op_kind::OpKind;
 use crate::timers::TimerEvent;
 use crate::trace::{Event, WORLD_NODE};
-use latent_ports::{NodeId, UnixMs};
+use latent_ports::{MarkName, NodeId, UnixMs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,7 +166,7 @@ impl FaultTriggers for World {
         deferred
     }
 
-    fn on_mark(&self, node: &Node, mark: &str) {
+    fn on_mark(&self, node: &Node, mark: MarkName) {
         let now_ns = self.now_ns();
         let triggered = self.with_fault_registry(|registry| registry.count_mark(node.name(), mark, now_ns));
         triggered.into_iter().for_each(|index| self.inject_fault(index));

@@ -117,7 +117,7 @@ impl Observer for MarkObserver {
     fn on_record(&mut self, record: &Record<'_>, _: &World) {
         if let Event::Mark { name, .. } = record.event {
             let now = self.start + Duration::from_nanos(record.time_ns);
-            lock(&self.waiting).mark_reached(name, now.0);
+            lock(&self.waiting).mark_reached(name.name(), now.0);
         }
     }
 }

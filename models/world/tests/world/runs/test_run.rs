@@ -29,7 +29,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A recorded mark.
 pub(crate) struct RecordedMark {
-    pub name: &'static str,
+    pub name: MarkName,
     pub subject: String,
     pub at_ms: i64,
 }
