@@ -10,7 +10,7 @@
 //!
 //! Layers, from bottom to top; each uses only those below it:
 //!
-//! 1. `lock`, `slab`, `prng`, `timers`, `panic_guard`, `op_kind`: tools without knowledge of a world.
+//! 1. `lock`, `prng`, `timers`, `panic_guard`, `op_kind`: tools without knowledge of a world.
 //! 2. `disk`, `wall_clock`, `net/link_faults`: state of disks, clocks and links, with the rules that faults may set
 //!    there. `machine` holds what outlives a node's processes.
 //! 3. `faults`: fault actions as data, and what each does to a `FaultTarget`, the narrow view of a world.
@@ -56,7 +56,6 @@ mod op_kind;
 mod panic_guard;
 mod prng;
 mod run;
-mod slab;
 mod timers;
 mod trace;
 mod wall_clock;

@@ -5,7 +5,6 @@
 //! and faults use this queue, ordered by (deadline, insertion), and madsim only wakes the pump at the first deadline.
 
 use crate::lock::lock;
-use crate::slab::SlabKey;
 use madsim::time::TimeHandle;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,15 +13,22 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+slotmap::new_key_type! {
+    /// A call that has not ended. Once it has, the key finds nothing.
+    pub(crate) struct CallKey;
+    /// A message in flight. Once it is delivered or lost, the key finds nothing.
+    pub(crate) struct MessageKey;
+}
+
 /// Event that is handled at its deadline.
 #[derive(Debug)]
 pub(crate) enum TimerEvent {
     /// Wakes a sleeping task.
     WakeTask(Waker),
     /// Delivers a message.
-    DeliverMessage(SlabKey),
+    DeliverMessage(MessageKey),
     /// Ends a call with a time-out.
-    TimeOutCall(SlabKey),
+    TimeOutCall(CallKey),
     /// Triggers the fault with this index.
     TriggerFault(usize),
     /// Ends the current phase of the fault with this index.

@@ -1,6 +1,6 @@
 //! Requests that wait at a process.
 
-use crate::slab::SlabKey;
+use crate::timers::CallKey;
 use latent_ports::{Message, NetErrorKind, NodeId};
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -17,7 +17,7 @@ pub(crate) struct Mailbox {
 /// Request that arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct IncomingRequest {
-    pub(super) call: SlabKey,
+    pub(super) call: CallKey,
     pub(super) from: NodeId,
     pub(super) message: Message,
     pub(super) digest: u128,

@@ -7,12 +7,12 @@ use crate::kernel::Kernel;
 use crate::lock::lock;
 use crate::node::NodeTable;
 use crate::prng::scale_to_range;
-use crate::slab::{Slab, SlabKey};
-use crate::timers::{TimerEvent, TimerKey};
+use crate::timers::{CallKey, MessageKey, TimerEvent, TimerKey};
 use crate::trace::{CallOutcome, Event};
 use bytes::Bytes;
 use latent_ports::{Message, NetErrorKind, NodeId};
 use rand_chacha::rand_core::Rng;
+use slotmap::SlotMap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -30,8 +30,8 @@ struct LinkTable {
     busy_until_ns: BTreeMap<(NodeId, NodeId), u64>,
     /// Number of times that a message was sent on a degraded link, so that a retry has a draw of its own.
     send_counts: BTreeMap<(NodeId, NodeId, u128), u64>,
-    calls: Slab<CallState>,
-    in_flight: Slab<InFlightMessage>,
+    calls: SlotMap<CallKey, CallState>,
+    in_flight: SlotMap<MessageKey, InFlightMessage>,
 }
 
 struct CallState {
@@ -47,7 +47,7 @@ struct CallState {
 #[derive(Clone)]
 struct InFlightMessage {
     link: (NodeId, NodeId),
-    call: SlabKey,
+    call: CallKey,
     digest: u128,
     payload: Payload,
 }
@@ -137,7 +137,7 @@ impl Network {
         message: Message,
         digest: u128,
         timeout: Duration,
-    ) -> SlabKey {
+    ) -> CallKey {
         let call = {
             let mut links = lock(&self.links);
             let dropped_part = links.link_faults.take_message_drop(link.0);
@@ -171,7 +171,7 @@ impl Network {
     /// Sends an answer. `request_digest` is part of the latency key: many answers are equal, their requests are not.
     pub(crate) fn send_answer(
         &self,
-        call: SlabKey,
+        call: CallKey,
         link: (NodeId, NodeId),
         request_digest: u128,
         result: Result<(Message, u128), NetErrorKind>,
@@ -253,7 +253,7 @@ impl Network {
         ppm > 0 && scale_to_range(self.kernel.prng().draw(stream, key), (0, 999_999)) < ppm
     }
 
-    pub(crate) fn deliver(&self, flight: SlabKey) {
+    pub(crate) fn deliver(&self, flight: MessageKey) {
         let (flight, cut) = {
             let mut links = lock(&self.links);
             let Some(flight) = links.in_flight.remove(flight) else { return };
@@ -290,7 +290,7 @@ impl Network {
         }
     }
 
-    fn complete_call(&self, call: SlabKey, result: Result<Message, NetErrorKind>, digest: u128) {
+    fn complete_call(&self, call: CallKey, result: Result<Message, NetErrorKind>, digest: u128) {
         let (ended, waker, timeout_timer) = {
             let mut links = lock(&self.links);
             // No task waits for it any more: the caller died, dropped the call or timed out.
@@ -313,11 +313,11 @@ impl Network {
         }
     }
 
-    pub(crate) fn time_out_call(&self, call: SlabKey) {
+    pub(crate) fn time_out_call(&self, call: CallKey) {
         self.complete_call(call, Err(NetErrorKind::Timeout), 0);
     }
 
-    pub(crate) fn poll_call(&self, call: SlabKey, cx: &Context<'_>) -> Poll<Result<Message, NetErrorKind>> {
+    pub(crate) fn poll_call(&self, call: CallKey, cx: &Context<'_>) -> Poll<Result<Message, NetErrorKind>> {
         let mut links = lock(&self.links);
         let Some(state) = links.calls.get_mut(call) else { return Poll::Pending };
         match &mut state.result {
@@ -329,7 +329,7 @@ impl Network {
         }
     }
 
-    pub(crate) fn drop_call(&self, call: SlabKey) {
+    pub(crate) fn drop_call(&self, call: CallKey) {
         let removed = lock(&self.links).calls.remove(call);
         if let Some(entry) = removed.and_then(|state| state.timeout_timer) {
             self.kernel.timers().remove(entry);

@@ -3,7 +3,7 @@
 use super::mailbox::{IncomingRequest, Mailbox};
 use crate::context::NodeContext;
 use crate::op_kind::OpKind;
-use crate::slab::SlabKey;
+use crate::timers::CallKey;
 use crate::trace::Event;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -45,7 +45,7 @@ impl SimNet {
         .await
     }
 
-    fn answer(&self, call: SlabKey, to: NodeId, request_digest: u128, message: Message) {
+    fn answer(&self, call: CallKey, to: NodeId, request_digest: u128, message: Message) {
         let alive = self.context.is_alive();
         self.context.node().mailbox(|mailbox| {
             if let Some(mailbox) = mailbox.as_mut().filter(|_| alive) {
@@ -131,7 +131,7 @@ impl Net for SimNet {
     }
 }
 
-type HandledRequest = (SlabKey, NodeId, u128, Message);
+type HandledRequest = (CallKey, NodeId, u128, Message);
 
 enum ServerEvent {
     Handle(IncomingRequest),
@@ -154,7 +154,7 @@ fn poll_server<F: Future<Output = HandledRequest>>(
 /// Call that waits for its outcome.
 struct PendingCall<'a> {
     context: &'a NodeContext,
-    key: SlabKey,
+    key: CallKey,
 }
 
 impl Future for PendingCall<'_> {
