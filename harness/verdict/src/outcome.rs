@@ -2,12 +2,14 @@
 
 use crate::Violation;
 use std::fmt;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// Outcome of a run. Ordered by precedence: when several apply, the greatest is the outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[derive(Display, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownOutcome, parse_err_fn = unknown)]
 pub enum Outcome {
     /// No invariant is violated.
     #[default]
@@ -31,36 +33,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, least to greatest.
-    pub const ALL: [Outcome; 8] = [
-        Outcome::Clean,
-        Outcome::Recovered,
-        Outcome::RecoverableButMissing,
-        Outcome::UnrecoverableByDesign,
-        Outcome::UnrecoverableLoss,
-        Outcome::Violated,
-        Outcome::Hung,
-        Outcome::Nondeterministic,
-    ];
+    pub const ALL: &'static [Outcome] = Outcome::VARIANTS;
 
     /// Its name in scenarios and reports, in kebab case.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Outcome::Clean => "clean",
-            Outcome::Recovered => "recovered",
-            Outcome::RecoverableButMissing => "recoverable-but-missing",
-            Outcome::UnrecoverableByDesign => "unrecoverable-by-design",
-            Outcome::UnrecoverableLoss => "unrecoverable-loss",
-            Outcome::Violated => "violated",
-            Outcome::Hung => "hung",
-            Outcome::Nondeterministic => "nondeterministic",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        self.into()
     }
 }
 
@@ -77,11 +55,8 @@ impl fmt::Display for UnknownOutcome {
 
 impl std::error::Error for UnknownOutcome {}
 
-impl FromStr for Outcome {
-    type Err = UnknownOutcome;
-    fn from_str(name: &str) -> Result<Outcome, UnknownOutcome> {
-        Outcome::ALL.into_iter().find(|one| one.name() == name).ok_or_else(|| UnknownOutcome(name.to_owned()))
-    }
+fn unknown(name: &str) -> UnknownOutcome {
+    UnknownOutcome(name.to_owned())
 }
 
 /// How far a run shows that lost items can be restored.
@@ -246,7 +221,7 @@ mod tests {
     #[test]
     fn names_read_back() {
         for one in Outcome::ALL {
-            assert_eq!(one.name().parse(), Ok(one));
+            assert_eq!(one.name().parse(), Ok(*one));
         }
         let wrong = "clan".parse::<Outcome>().unwrap_err();
         assert_eq!(

@@ -11,10 +11,12 @@ use latent_ports::NodeId;
 use latent_storekit::object_store::ObjectRequest;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use strum::IntoStaticStr;
 
 /// Permission of a node at a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Permission {
     /// Read objects, their lengths and listings.
     Read,
@@ -30,12 +32,7 @@ impl Permission {
     /// Returns the name used in scenarios and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Permission::Read => "read",
-            Permission::Put => "put",
-            Permission::Overwrite => "overwrite",
-            Permission::Delete => "delete",
-        }
+        self.into()
     }
 }
 

@@ -6,10 +6,13 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use strum::{IntoStaticStr, VariantArray};
 
 /// Bug planted in the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[derive(IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Bug {
     /// A compaction job reads the day's file set once, at its start. Each of its runs commits that set plus its own
     /// output, so the second run drops the first one's output. The incident of February 2016.
@@ -20,15 +23,12 @@ pub enum Bug {
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: &'static [Bug] = &[Bug::RecompactionOverwrites, Bug::CompactionAltersEvent];
+    pub const ALL: &'static [Bug] = Bug::VARIANTS;
 
     /// Returns the name used in scenarios.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Bug::RecompactionOverwrites => "recompaction-overwrites",
-            Bug::CompactionAltersEvent => "compaction-alters-event",
-        }
+        self.into()
     }
 }
 

@@ -5,7 +5,8 @@
 use latent_verdict::Outcome;
 use std::fmt;
 
-/// Cause of the end of a run that has no result.
+/// Cause of the end of a run that has no result. The text is written out here, because strum cannot parse a variant with
+/// data back from its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EndCause {
     /// Its process was killed from outside, or exited without a report.

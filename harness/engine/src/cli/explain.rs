@@ -75,7 +75,7 @@ fn screen(entry: &GlossaryEntry) -> Screen {
 fn listed<S: System>() -> String {
     let all = glossary::<S>();
     let mut text = String::new();
-    for kind in GlossaryKind::ALL {
+    for &kind in GlossaryKind::ALL {
         let names: Vec<&str> =
             all.iter().filter(|one| one.kind == kind).map(|one| one.name.as_str()).collect();
         let names = match kind {

@@ -4,12 +4,14 @@ use crate::scenario::suggest::suggest;
 use latent_sim::{CallPart, CrashPolicy, DiskError, Fault, FaultAction, Kill, LoseMessage, OpKind, Trigger};
 use std::fmt;
 use std::str::FromStr;
+use strum::{Display, EnumString, VariantNames};
 
 /// Delay after which a crashed node restarts, as by a service manager, in milliseconds.
 const RESTART_AFTER_MS: u64 = 5_000;
 
-/// Kind of an enumerated fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Kind of an enumerated fault. Its name is the syntax of `--inject` and `--fault`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum EnumeratedFault {
     /// The process dies and no un-synced operation survives.
     CrashNothing,
@@ -26,29 +28,8 @@ pub(crate) enum EnumeratedFault {
 }
 
 impl EnumeratedFault {
-    const ALL: [EnumeratedFault; 6] = [
-        EnumeratedFault::CrashNothing,
-        EnumeratedFault::CrashEverything,
-        EnumeratedFault::CrashDrawn,
-        EnumeratedFault::Error,
-        EnumeratedFault::RequestLost,
-        EnumeratedFault::AnswerLost,
-    ];
-
     pub(crate) const CRASHES: [EnumeratedFault; 3] =
         [EnumeratedFault::CrashNothing, EnumeratedFault::CrashEverything, EnumeratedFault::CrashDrawn];
-
-    /// Its name, in the syntax of `--inject` and `--fault`.
-    fn name(self) -> &'static str {
-        match self {
-            EnumeratedFault::CrashNothing => "crash-nothing",
-            EnumeratedFault::CrashEverything => "crash-everything",
-            EnumeratedFault::CrashDrawn => "crash-drawn",
-            EnumeratedFault::Error => "error",
-            EnumeratedFault::RequestLost => "request-lost",
-            EnumeratedFault::AnswerLost => "answer-lost",
-        }
-    }
 
     pub(crate) fn is_crash(self) -> bool {
         EnumeratedFault::CRASHES.contains(&self)
@@ -74,11 +55,11 @@ impl FromStr for FaultFilter {
 
     fn from_str(text: &str) -> Result<FaultFilter, String> {
         let group = GROUPS.iter().find(|(name, _)| *name == text).map(|(_, kinds)| kinds.to_vec());
-        let one = || EnumeratedFault::ALL.into_iter().find(|kind| kind.name() == text).map(|kind| vec![kind]);
+        let one = || text.parse().ok().map(|kind| vec![kind]);
         let kinds = group.or_else(one).ok_or_else(|| {
-            let all = EnumeratedFault::ALL.map(EnumeratedFault::name);
-            let similar =
-                suggest(text, all).first().map_or(String::new(), |name| format!("did you mean {name}? "));
+            let all = EnumeratedFault::VARIANTS;
+            let similar = suggest(text, all.iter().copied());
+            let similar = similar.first().map_or(String::new(), |name| format!("did you mean {name}? "));
             format!(
                 "no fault is called '{text}'; {similar}faults: {}; crash (any of three), lost (any of two)",
                 all.join(", ")
@@ -139,7 +120,7 @@ impl InjectionPoint {
 
 impl fmt::Display for InjectionPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}:{}", self.kind.name(), self.node, self.n)
+        write!(f, "{}@{}:{}", self.kind, self.node, self.n)
     }
 }
 
@@ -148,14 +129,13 @@ impl FromStr for InjectionPoint {
 
     fn from_str(text: &str) -> Result<InjectionPoint, String> {
         let wrong = |what: &str| {
-            let kinds = EnumeratedFault::ALL.map(EnumeratedFault::name).join(", ");
+            let kinds = EnumeratedFault::VARIANTS.join(", ");
             format!("{what}; write FAULT@NODE:NUMBER, such as crash-nothing@disk-3:417; faults: {kinds}")
         };
         let (kind, place) = text.split_once('@').ok_or_else(|| wrong("no '@'"))?;
         let (node, n) =
             place.rsplit_once(':').ok_or_else(|| wrong("no ':' before the operation's number"))?;
-        let kind = EnumeratedFault::ALL.into_iter().find(|one| one.name() == kind);
-        let kind = kind.ok_or_else(|| wrong("no such fault"))?;
+        let kind = kind.parse().map_err(|_| wrong("no such fault"))?;
         let n = n.parse().ok().filter(|n| *n > 0).ok_or_else(|| wrong("operations are numbered from 1"))?;
         Ok(InjectionPoint { kind, node: node.to_owned(), n })
     }
@@ -167,16 +147,18 @@ mod tests {
 
     #[test]
     fn a_strike_is_read_as_it_is_written() {
-        for kind in EnumeratedFault::ALL {
-            let strike = InjectionPoint { kind, node: "disk-3".into(), n: 417 };
+        for name in EnumeratedFault::VARIANTS {
+            let strike = InjectionPoint { kind: name.parse().unwrap(), node: "disk-3".into(), n: 417 };
+            assert_eq!(strike.to_string(), format!("{name}@disk-3:417"));
             assert_eq!(strike.to_string().parse(), Ok(strike));
         }
     }
 
     #[test]
     fn a_fault_has_one_name_wherever_it_is_given() {
-        for kind in EnumeratedFault::ALL {
-            assert_eq!(kind.name().parse::<FaultFilter>().unwrap().kinds, [kind]);
+        for name in EnumeratedFault::VARIANTS {
+            let kind: EnumeratedFault = name.parse().unwrap();
+            assert_eq!(name.parse::<FaultFilter>().unwrap().kinds, [kind]);
         }
         assert_eq!("crash".parse::<FaultFilter>().unwrap().kinds, EnumeratedFault::CRASHES);
         let message = "crash-drwan".parse::<FaultFilter>().unwrap_err();

@@ -1,17 +1,21 @@
 //! An entry of the glossary.
 
 use latent_ports::MarkName;
+use strum::{IntoStaticStr, VariantArray};
 
 /// Category of a glossary entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum GlossaryKind {
     /// A property that must hold.
     Invariant,
     /// Classification of a run.
     Outcome,
     /// Exit code of the program.
+    #[strum(serialize = "exit code")]
     ExitCode,
     /// The last part of a fingerprint.
+    #[strum(serialize = "loss class")]
     LossClass,
     /// Fingerprint of a run that ended before its checks, without the location that follows it.
     Fingerprint,
@@ -25,30 +29,12 @@ pub enum GlossaryKind {
 
 impl GlossaryKind {
     /// Every category, in listing order.
-    pub const ALL: [GlossaryKind; 8] = [
-        GlossaryKind::Invariant,
-        GlossaryKind::Outcome,
-        GlossaryKind::ExitCode,
-        GlossaryKind::LossClass,
-        GlossaryKind::Fingerprint,
-        GlossaryKind::Stage,
-        GlossaryKind::Mark,
-        GlossaryKind::Word,
-    ];
+    pub const ALL: &'static [GlossaryKind] = GlossaryKind::VARIANTS;
 
     /// Name of the category, in the singular.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            GlossaryKind::Invariant => "invariant",
-            GlossaryKind::Outcome => "outcome",
-            GlossaryKind::ExitCode => "exit code",
-            GlossaryKind::LossClass => "loss class",
-            GlossaryKind::Fingerprint => "fingerprint",
-            GlossaryKind::Stage => "stage",
-            GlossaryKind::Mark => "mark",
-            GlossaryKind::Word => "word",
-        }
+        self.into()
     }
 }
 

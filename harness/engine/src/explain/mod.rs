@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn every_outcome_and_every_exit_code_has_a_whole_entry() {
         let all = glossary::<TestSystem>();
-        for name in Outcome::ALL.map(Outcome::name) {
+        for name in Outcome::ALL.iter().map(|outcome| outcome.name()) {
             assert!(all.iter().any(|one| one.kind == GlossaryKind::Outcome && one.name == name), "{name}");
         }
         for (code, _) in exit::MEANINGS {

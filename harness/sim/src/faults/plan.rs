@@ -5,6 +5,7 @@ use super::{clock, condition, corruption, disk, link, operator, process};
 use crate::op_kind::OpKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// One fault of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -59,8 +60,9 @@ pub enum Trigger {
 }
 
 /// Action of a fault. Nodes are given by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[strum(serialize_all = "snake_case")]
 pub enum FaultAction {
     /// Kills a node's process.
     Kill(process::Kill),
@@ -174,32 +176,6 @@ impl FaultAction {
     /// Returns the action's name, as scenarios write it: `bit_rot`.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            FaultAction::Kill(_) => "kill",
-            FaultAction::Pause(_) => "pause",
-            FaultAction::CrashLoop(_) => "crash_loop",
-            FaultAction::PowerLoss(_) => "power_loss",
-            FaultAction::NewDisk(_) => "new_disk",
-            FaultAction::CutLink(_) => "cut_link",
-            FaultAction::Isolate(_) => "isolate",
-            FaultAction::Partition(_) => "partition",
-            FaultAction::Flap(_) => "flap",
-            FaultAction::DegradeLink(_) => "degrade_link",
-            FaultAction::LoseMessage(_) => "lose_message",
-            FaultAction::ClockStep(_) => "clock_step",
-            FaultAction::ClockDrift(_) => "clock_drift",
-            FaultAction::DiskError(_) => "disk_error",
-            FaultAction::SyncFailure(_) => "sync_failure",
-            FaultAction::DiskFull(_) => "disk_full",
-            FaultAction::SlowDisk(_) => "slow_disk",
-            FaultAction::ShortRead(_) => "short_read",
-            FaultAction::LatentSector(_) => "latent_sector",
-            FaultAction::BitRot(_) => "bit_rot",
-            FaultAction::MisdirectedWrite(_) => "misdirected_write",
-            FaultAction::LostWrite(_) => "lost_write",
-            FaultAction::GarbageTails(_) => "garbage_tails",
-            FaultAction::RemoveDirectory(_) => "remove_directory",
-            FaultAction::Condition(_) => "condition",
-        }
+        self.into()
     }
 }

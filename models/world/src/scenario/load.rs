@@ -21,10 +21,12 @@ use latent_engine::{Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use strum::IntoStaticStr;
 
 /// A load pattern. Without a `project` it applies to the clients of all projects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[strum(serialize_all = "snake_case")]
 pub enum LoadPattern {
     /// More events than usual.
     Burst {
@@ -130,13 +132,7 @@ pub(crate) fn millis(span: Duration) -> i64 {
 
 impl LoadPattern {
     pub(crate) fn name(&self) -> &'static str {
-        match self {
-            LoadPattern::Burst { .. } => "burst",
-            LoadPattern::Offline { .. } => "offline",
-            LoadPattern::RetryStorm { .. } => "retry_storm",
-            LoadPattern::DeviceClocks { .. } => "device_clocks",
-            LoadPattern::Backlog { .. } => "backlog",
-        }
+        self.into()
     }
 
     pub(crate) fn project(&self) -> Option<u32> {

@@ -3,6 +3,7 @@
 use super::schema::pair_maximum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 /// Faults drawn from the seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,7 +42,9 @@ impl Default for FaultBudget {
 }
 
 /// A kind of fault. The order of the variants is fixed, because draws are keyed by it: append new kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, VariantArray, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// A process crashes and restarts.
@@ -101,32 +104,5 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 26] = [
-        FaultKind::Crash,
-        FaultKind::CrashLoop,
-        FaultKind::PowerLoss,
-        FaultKind::Pause,
-        FaultKind::NewDisk,
-        FaultKind::CutLink,
-        FaultKind::Isolate,
-        FaultKind::Partition,
-        FaultKind::Flap,
-        FaultKind::SlowLink,
-        FaultKind::LossyLink,
-        FaultKind::LostMessage,
-        FaultKind::DiskError,
-        FaultKind::SyncFailure,
-        FaultKind::DiskFull,
-        FaultKind::SlowDisk,
-        FaultKind::ShortRead,
-        FaultKind::LatentSector,
-        FaultKind::BitRot,
-        FaultKind::MisdirectedWrite,
-        FaultKind::LostWrite,
-        FaultKind::GarbageTails,
-        FaultKind::ClockStep,
-        FaultKind::ClockDrift,
-        FaultKind::ObjectStore,
-        FaultKind::RemovedDirectory,
-    ];
+    pub const ALL: &'static [FaultKind] = FaultKind::VARIANTS;
 }

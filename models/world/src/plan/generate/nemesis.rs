@@ -42,7 +42,7 @@ pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>
     let count = choices.within(per_week.0, per_week.1) * weeks_of_days.max(2) / 7;
     let names = NodeNames::new(&scenario.config);
     let can_come = |kind: &FaultKind| kind.has_targets(&names) && kind.has_time(scenario);
-    let there: Vec<FaultKind> = FaultKind::ALL.into_iter().filter(can_come).collect();
+    let there: Vec<FaultKind> = FaultKind::ALL.iter().copied().filter(can_come).collect();
     let on = choices.some_of(&there);
     let (small, large, any) = (FaultSizeRange(0, 32), FaultSizeRange(32, 64), FaultSizeRange(0, 64));
     let sizes = choices.pick(&[any, any, small, large]);

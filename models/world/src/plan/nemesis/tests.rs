@@ -23,7 +23,7 @@ fn every_kind_occurs_in_some_runs_and_none_in_all() {
     let rough = scenario(r#", "nemesis": { "per_week": [20, 40] }"#);
     let nemesis = rough.config.nemesis.as_ref().unwrap();
     let mut met: BTreeSet<&str> = BTreeSet::new();
-    let mut always: BTreeSet<FaultKind> = FaultKind::ALL.into_iter().collect();
+    let mut always: BTreeSet<FaultKind> = FaultKind::ALL.iter().copied().collect();
     for seed in 0..60 {
         let on = enabled_kinds(nemesis, seed);
         always.retain(|kind| on.contains(kind));
