@@ -4,6 +4,8 @@
 //! separates again.
 
 use crate::Problem;
+use jiff::fmt::friendly::{Spacing, SpanPrinter};
+use jiff::{SpanRelativeTo, SpanRound, Unit};
 use latent_ports::UnixMs;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -58,8 +60,9 @@ pub struct Span(pub Duration);
 
 /// The longest duration in a scenario: 50 years, the offset of a wrong clock.
 const MAX_DAYS: u64 = 50 * 366;
-/// Units and their milliseconds, largest first.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// Prints `1d12h`.
+const PRINTER: SpanPrinter = SpanPrinter::new().spacing(Spacing::None);
 
 impl FromStr for Span {
     type Err = Problem;
@@ -70,44 +73,32 @@ impl FromStr for Span {
                 "write it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)",
             )
         };
-        let (mut rest, mut total_ms, mut units) = (text, 0u64, UNITS.iter());
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-            let (number, tail) = rest.split_at(digits);
-            let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-            let (unit, tail) = tail.split_at(letters);
-            let (_, unit_ms) = units.find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-            let part_ms =
-                number.parse::<u64>().ok().and_then(|n| n.checked_mul(*unit_ms)).ok_or_else(wrong)?;
-            total_ms = total_ms.checked_add(part_ms).ok_or_else(wrong)?;
-            rest = tail;
-        }
-        if text.is_empty() {
+        // jiff also reads words, signs, fractions and ISO 8601, which the schema's pattern refuses.
+        if !text.bytes().all(|byte| byte.is_ascii_digit() || b"dhms".contains(&byte)) {
             return Err(wrong());
         }
-        if total_ms > MAX_DAYS * 86_400_000 {
+        let parsed: jiff::Span = text.parse().map_err(|_| wrong())?;
+        let days_are_24_hours = SpanRelativeTo::days_are_24_hours();
+        let duration =
+            parsed.to_duration(days_are_24_hours).and_then(Duration::try_from).map_err(|_| wrong())?;
+        if duration > Duration::from_secs(MAX_DAYS * 86_400) {
             return Err(Problem::new(
                 format!("{text} is longer than any duration of a scenario"),
                 format!("write at most {MAX_DAYS}d"),
             ));
         }
-        Ok(Span(Duration::from_millis(total_ms)))
+        Ok(Span(duration))
     }
 }
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest_ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        if rest_ms == 0 {
-            return f.write_str("0s");
+        let ms = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
+        let to_days = SpanRound::new().largest(Unit::Day).days_are_24_hours();
+        match jiff::Span::new().try_milliseconds(ms).and_then(|span| span.round(to_days)) {
+            Ok(span) => PRINTER.print_span(&span, jiff::fmt::StdFmtWrite(f)).map_err(|_| fmt::Error),
+            Err(_) => write!(f, "{} ms", self.0.as_millis()),
         }
-        for (unit, unit_ms) in UNITS {
-            if rest_ms >= unit_ms {
-                write!(f, "{}{unit}", rest_ms / unit_ms)?;
-            }
-            rest_ms %= unit_ms;
-        }
-        Ok(())
     }
 }
 
@@ -205,8 +196,13 @@ mod tests {
         for (text, canonical) in [("36h", "1d12h"), ("90s", "1m30s"), ("1500ms", "1s500ms"), ("0d", "0s")] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), canonical, "{text}");
         }
-        for text in ["", "5", "d", "5 d", "12h1d", "5d5d", "-1d", "5x", "99999999999999999d"] {
+        for text in
+            ["", "5", "d", "5 d", "12h1d", "5d5d", "-1d", "5x", "99999999999999999d", "P5D", "1.5h", "5days"]
+        {
             text.parse::<Span>().unwrap_err();
         }
+        assert_eq!("18300d".parse::<Span>().unwrap().to_string(), "18300d");
+        let too_long = "18301d".parse::<Span>().unwrap_err();
+        assert_eq!(too_long.message, "18301d is longer than any duration of a scenario");
     }
 }
