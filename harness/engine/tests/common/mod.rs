@@ -3,6 +3,7 @@
 //! A worker is the same program, so such a test has its own `main`: called with a command of the program it is the
 //! program, otherwise it runs the tests, each of which starts the program.
 
+use libtest_mimic::{Arguments, Trial};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,29 +37,23 @@ const COMMANDS: [&str; 17] = [
     "__worker",
 ];
 
-/// Runs the program or the tests. Supports the part of libtest's command line that cargo and nextest use: filters,
-/// `--exact`, `--list`.
+/// Runs the program or the tests, one test at a time unless `--test-threads` says otherwise: some of them limit the real
+/// time of their cases.
 pub fn main(program: fn() -> ExitCode, tests: &[&[Test]]) -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| COMMANDS.contains(&first.as_str())) {
+    if std::env::args().nth(1).is_some_and(|first| COMMANDS.contains(&first.as_str())) {
         return program();
     }
-    let exact = arguments.iter().any(|argument| argument == "--exact");
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let chosen = |name: &str| {
-        let hit = |filter: &&String| if exact { *filter == name } else { name.contains(filter.as_str()) };
-        filters.is_empty() || filters.iter().any(hit)
-    };
-    let ignored = arguments.iter().any(|argument| argument == "--ignored");
-    for (name, test) in tests.iter().copied().flatten().filter(|(name, _)| chosen(name) && !ignored) {
-        if arguments.iter().any(|argument| argument == "--list") {
-            println!("{name}: test");
-        } else {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(1);
+    let trial = |(name, test): &Test| {
+        let test = *test;
+        Trial::test(*name, move || {
             test();
-            println!("test {name} ... ok");
-        }
-    }
-    ExitCode::SUCCESS
+            Ok(())
+        })
+    };
+    let trials = tests.iter().copied().flatten().map(trial).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// This program.
