@@ -72,6 +72,8 @@ impl fmt::Display for ScenarioError {
 }
 
 /// Prints the source line with the error underlined. A long line (a minified file) is cut to the surrounding text.
+/// annotate-snippets takes seven lines for these four and sends U+009B to the terminal; miette also sends escape
+/// characters, and does not cut a line.
 fn quote(f: &mut fmt::Formatter<'_>, place: &SourceSpan) -> fmt::Result {
     let skipped = if place.source.chars().count() <= QUOTED_COLUMNS {
         0

@@ -1,7 +1,7 @@
 //! Translates serde's errors for the author of a scenario.
 //!
 //! serde's messages name Rust types and list every field; those that a scenario can cause are translated to the problem
-//! and its fix. An unknown message is kept.
+//! and its fix. An unknown message is kept. No crate does this: miette and annotate-snippets lay out a finished message.
 
 use super::suggest::suggest;
 use crate::Problem;

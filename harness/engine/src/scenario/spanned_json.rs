@@ -146,7 +146,8 @@ impl<'a> SpannedJson<'a> {
         String::from_utf8(bytes).expect("whole tokens became spaces, so no character was cut")
     }
 
-    /// The innermost name or value whose text covers `offset`.
+    /// The innermost name or value whose text covers `offset`. serde_json's offset is more exact than the path of
+    /// serde_path_to_error, which stops at the enclosing object for a repeated field or an unknown choice.
     fn at_offset(&self, offset: usize) -> SpannedValue {
         let mut found = SpannedValue { range: self.root.range, pointer: String::new() };
         let mut next = Some(Container::Object(&self.root));

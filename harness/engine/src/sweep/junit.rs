@@ -1,6 +1,7 @@
 //! A sweep as a JUnit file: one suite a scenario, one test case a seed.
 //!
 //! Uses only the elements and attributes that the two common schemas (Ant's and Jenkins's) share, in their order.
+//! quick-junit adds counts to `testsuites`, which Ant's schema refuses, and lets U+FFFE through, which XML refuses.
 
 use super::results::CaseRecord;
 use super::summary::{SweepSummary, sum};
