@@ -30,7 +30,7 @@ mod shrink;
 #[cfg(test)]
 mod small_scenario;
 
-pub use plan::generate::ZONES as GENERATED_ZONES;
+pub use plan::generate::{GeneratedScenario, ZONES as GENERATED_ZONES};
 pub use plan::{WorldPlan, workload};
 pub use run::findings::Findings;
 pub use scenario::WorldConfig;

@@ -1,45 +1,37 @@
-//! Choices from bytes.
+//! Choices from bytes: the primitives that every drawn part is composed of.
 
 use crate::plan::draws::between;
 use crate::plan::nemesis::RandomSource;
-use arbitrary::Unstructured;
+use arbitrary::{Arbitrary, Result, Unstructured};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// Bytes, consumed from the front, four per choice. When they are used up, every choice is the first option.
-pub(super) struct Choices<'a> {
-    bytes: RefCell<Unstructured<'a>>,
-}
-
-impl<'a> Choices<'a> {
-    pub fn new(bytes: &'a [u8]) -> Choices<'a> {
-        Choices { bytes: RefCell::new(Unstructured::new(bytes)) }
-    }
-
+/// Choices that consume bytes from the front, four each. When the bytes are used up, every choice is the first option.
+///
+/// `Unstructured::int_in_range` and `Unstructured::choose` consume as many bytes as a range needs, some of them from
+/// the end. With a fixed width, another range for one choice leaves the bytes of all later ones in their places.
+pub(super) trait Choices {
     /// Returns 64 bits whose upper half is drawn, which is all that a choice uses.
-    fn bits(&self) -> u64 {
-        // With fewer than four bytes left, the missing ones are zero; this never fails.
-        u64::from(self.bytes.borrow_mut().arbitrary::<u32>().unwrap_or(0)) << 32
-    }
+    fn bits(&mut self) -> u64;
 
     /// Draws a number, both ends included.
-    pub fn within(&self, min: u32, max: u32) -> u32 {
+    fn within(&mut self, min: u32, max: u32) -> u32 {
         u32::try_from(between(self.bits(), i64::from(min), i64::from(max))).unwrap_or(min)
     }
 
     /// Draws one of these; the first is the simplest.
-    pub fn pick<T: Copy>(&self, of: &[T]) -> T {
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         let last = u32::try_from(of.len()).unwrap_or(u32::MAX).saturating_sub(1);
         of[self.within(0, last) as usize]
     }
 
     /// Returns true with this probability.
-    pub fn percent(&self, percent: u32) -> bool {
+    fn percent(&mut self, percent: u32) -> bool {
         self.within(1, 100) > 100 - percent
     }
 
     /// Draws a subset, each item with a probability of one half, at least one.
-    pub fn some_of<T: Copy>(&self, all: &[T]) -> Vec<T> {
+    fn some_of<T: Copy>(&mut self, all: &[T]) -> Vec<T> {
         let mut some: Vec<T> = all.iter().copied().filter(|_| self.percent(50)).collect();
         if some.is_empty() {
             some.push(self.pick(all));
@@ -48,27 +40,41 @@ impl<'a> Choices<'a> {
     }
 }
 
+impl Choices for Unstructured<'_> {
+    fn bits(&mut self) -> u64 {
+        // With fewer than four bytes left, the missing ones are zero; this never fails.
+        u64::from(self.arbitrary::<u32>().unwrap_or(0)) << 32
+    }
+}
+
 /// Part of the size range that a run's faults use, in 64ths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FaultSizeRange(pub u64, pub u64);
 
+impl<'a> Arbitrary<'a> for FaultSizeRange {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<FaultSizeRange> {
+        let (small, large, any) = (FaultSizeRange(0, 32), FaultSizeRange(32, 64), FaultSizeRange(0, 64));
+        Ok(bytes.pick(&[any, any, small, large]))
+    }
+}
+
 /// Random source of one fault. Repeated requests for a part return the same bits, because a fault may consist of
 /// several related ones.
-pub(super) struct ByteRandomSource<'a, 'b> {
-    choices: &'a Choices<'b>,
+pub(super) struct ByteRandomSource<'u, 'a> {
+    bytes: RefCell<&'u mut Unstructured<'a>>,
     sizes: FaultSizeRange,
     drawn: RefCell<BTreeMap<u32, u64>>,
 }
 
-impl<'a, 'b> ByteRandomSource<'a, 'b> {
-    pub fn new(choices: &'a Choices<'b>, sizes: FaultSizeRange) -> ByteRandomSource<'a, 'b> {
-        ByteRandomSource { choices, sizes, drawn: RefCell::default() }
+impl<'u, 'a> ByteRandomSource<'u, 'a> {
+    pub fn new(bytes: &'u mut Unstructured<'a>, sizes: FaultSizeRange) -> ByteRandomSource<'u, 'a> {
+        ByteRandomSource { bytes: RefCell::new(bytes), sizes, drawn: RefCell::default() }
     }
 }
 
 impl RandomSource for ByteRandomSource<'_, '_> {
     fn bits(&self, part: u32) -> u64 {
-        *self.drawn.borrow_mut().entry(part).or_insert_with(|| self.choices.bits())
+        *self.drawn.borrow_mut().entry(part).or_insert_with(|| self.bytes.borrow_mut().bits())
     }
 
     fn size_bits(&self, part: u32) -> u64 {

@@ -10,83 +10,68 @@
 //! Half of the runs have up to 600 events in 100 requests over a week, a tenth have some thousands of events, and one
 //! in fifty some ten thousands.
 //!
-//! - `choices`: choices from bytes. `customers`: customers and their traffic. `world`: nodes, compaction, protection.
-//! - `nemesis`: faults, loads, operations, deploys.
+//! Every part implements `arbitrary::Arbitrary`, so a fuzzer can draw it from bytes alone: a part without ranges that
+//! depend on others directly, any other one with its context (`InContext`). The whole is the composition of these.
+//!
+//! - `choices`: choices from bytes. `in_context`: parts that depend on others.
+//! - `quiet_scenario`: a scenario in which nothing happens, of `calendar`, `customers` (and their traffic) and `world`
+//!   (nodes, compaction, protection).
+//! - `nemesis`, `load`, `operations`: what happens in it: faults, loads, operations and deploys.
 
+mod calendar;
 mod choices;
 mod customers;
+mod in_context;
+mod load;
 mod nemesis;
+mod operations;
+mod quiet_scenario;
 #[cfg(test)]
 mod tests;
 mod world;
 
 use crate::scenario::WorldConfig;
-use choices::Choices;
-use latent_engine::verdict::Outcome;
-use latent_engine::{Scenario, Span, Timestamp};
-use latent_ports::UnixMs;
-use std::time::Duration;
+use arbitrary::{Arbitrary, Result, Unstructured};
+use in_context::{ArbitraryIn, InContext};
+use latent_engine::Scenario;
+use load::LoadPatterns;
+use nemesis::{Faults, HealWithout};
+use operations::{Deploys, Operations};
+use quiet_scenario::QuietScenario;
 
 pub use customers::ZONES;
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
+/// A whole scenario that is drawn from bytes. Any bytes give a valid one; missing bytes count as zeros.
+#[derive(Clone, Debug)]
+pub struct GeneratedScenario(pub Scenario<WorldConfig>);
 
-/// First possible start of a scenario: 2015-01-20. The last is 1,000 days later: the zone histories of both
-/// implementations were compared over these years.
-const FIRST_START_MS: i64 = 1_421_712_000_000;
+impl<'a> Arbitrary<'a> for GeneratedScenario {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<GeneratedScenario> {
+        let quiet = bytes.arbitrary()?;
+        let operations = Operations::arbitrary_in(&quiet, bytes)?;
+        let deploys = Deploys::arbitrary_in(&quiet, bytes)?;
+        let load = LoadPatterns::arbitrary_in(&quiet, bytes)?;
+        let faults = Faults::arbitrary_in(&quiet, bytes)?;
+        let faulty = InContext { context: quiet, part: faults };
+        let heal_without = HealWithout::arbitrary_in(&faulty, bytes)?;
+        let InContext { context: QuietScenario(mut scenario), part: Faults(faults) } = faulty;
+        scenario.faults = faults;
+        let config = &mut scenario.config;
+        config.operations = operations.0;
+        config.releases = deploys.releases();
+        config.deploys = deploys.0;
+        config.load = load.0;
+        config.heal_without = heal_without.0;
+        scenario.about = about(&scenario);
+        Ok(GeneratedScenario(scenario))
+    }
+}
 
 /// Generates the scenario for these bytes.
 pub(crate) fn generate(bytes: &[u8]) -> Scenario<WorldConfig> {
-    let choices = Choices::new(bytes);
-    let (start, run_for) = calendar(&choices);
-    let tenants = customers::tenants(&choices, run_for);
-    let (topology, protection) = (world::topology(&choices), world::protection(&choices));
-    let config = WorldConfig {
-        topology,
-        zones: customers::zones(&choices),
-        tenants,
-        compaction: world::compaction(&choices),
-        protection,
-        releases: Vec::new(),
-        deploys: Vec::new(),
-        nemesis: None,
-        load: Vec::new(),
-        operator: None,
-        operations: Vec::new(),
-        drills: 0,
-        exports_per_project: choices.pick(&[0, 1, 1, 2, 3]),
-        healing: Span(Duration::ZERO),
-        heal_without: None,
-    };
-    let mut scenario = Scenario {
-        name: "generated".to_owned(),
-        about: String::new(),
-        seed: 1,
-        start,
-        run_for,
-        faults: Vec::new(),
-        required_marks: Vec::new(),
-        expect: Outcome::Clean,
-        config,
-    };
-    world::recovery_setup(&choices, &mut scenario.config);
-    nemesis::operations(&choices, &mut scenario);
-    nemesis::deploys(&choices, &mut scenario);
-    nemesis::load(&choices, &mut scenario);
-    nemesis::faults(&choices, &mut scenario);
-    nemesis::healing(&choices, &mut scenario);
-    scenario.about = about(&scenario);
+    let GeneratedScenario(scenario) =
+        Unstructured::new(bytes).arbitrary().expect("a choice without bytes is the first option");
     scenario
-}
-
-/// Draws start and duration: mostly a week, sometimes some days or two weeks.
-fn calendar(choices: &Choices<'_>) -> (Timestamp, Span) {
-    let day = i64::from(choices.within(0, 999));
-    let hour = i64::from(choices.pick(&[0, 0, 0, 3, 7, 12, 18, 23]));
-    let days = choices.pick(&[7, 7, 7, 7, 7, 7, 3, 2, 4, 10, 14]);
-    let start = Timestamp(UnixMs(FIRST_START_MS + day * DAY_MS + hour * HOUR_MS));
-    (start, Span(Duration::from_secs(days * 86_400)))
 }
 
 /// Describes the scenario in a sentence.

@@ -2,10 +2,15 @@ use super::*;
 use crate::Latent;
 use crate::plan::nemesis::fault_budget::exceeded;
 use crate::plan::streams::{send_window_ms, stream_of};
-use crate::scenario::FaultKind;
+use crate::scenario::{FaultKind, Operation};
+use arbitrary::{Arbitrary, Unstructured};
+use calendar::Calendar;
+use customers::{Tenants, Zones};
 use latent_engine::sim::{Trigger, keyed_draw};
-use latent_engine::{expand, parse};
+use latent_engine::{System, expand, parse};
+use proptest::prelude::*;
 use std::collections::BTreeSet;
+use world::{ExportsPerProject, RecoverySetup};
 
 /// Returns bytes drawn from a seed, as the engine does.
 fn bytes(seed: u64, length: u64) -> Vec<u8> {
@@ -48,6 +53,99 @@ fn equal_bytes_make_equal_scenarios_and_no_bytes_a_small_week_without_faults() {
     let config = &calm.config;
     assert!(calm.faults.is_empty() && config.load.is_empty() && config.operations.is_empty());
     assert_eq!(calm.run_for.to_string(), "7d");
+}
+
+/// Bytes of a fuzzer: none, a few, or as many as a seed's.
+fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        Just(Vec::new()),
+        proptest::collection::vec(any::<u8>(), 1..64),
+        proptest::collection::vec(any::<u8>(), 64..(8 << 10)),
+    ]
+}
+
+/// Draws a part from bytes alone.
+fn part<P: for<'a> Arbitrary<'a>>(bytes: &[u8]) -> P {
+    Unstructured::new(bytes).arbitrary().expect("a choice without bytes is the first option")
+}
+
+/// Draws a part with its context, adds it to that, and returns the problems of the result.
+fn problems_of<P: ArbitraryIn<Context = QuietScenario>>(
+    bytes: &[u8],
+    add: impl Fn(P, &mut Scenario<WorldConfig>),
+) -> Vec<String> {
+    let InContext { context: QuietScenario(mut scenario), part } = part::<InContext<P>>(bytes);
+    add(part, &mut scenario);
+    problems(&scenario)
+}
+
+fn problems(scenario: &Scenario<WorldConfig>) -> Vec<String> {
+    Latent::check(scenario).iter().map(|problem| format!("{problem:?}")).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_scenario_of_any_bytes_passes_the_checks_of_a_file(bytes in any_bytes()) {
+        let GeneratedScenario(scenario) = part(&bytes);
+        prop_assert_eq!(problems(&scenario), [""; 0]);
+        let text = scenario.to_text();
+        let read = parse::<Latent>("generated.json", &text).map(|read| read.to_text());
+        prop_assert_eq!(read.map_err(|error| error.to_string()), Ok(text));
+    }
+
+    #[test]
+    fn a_part_of_any_bytes_fits_its_context_alone(bytes in any_bytes()) {
+        let QuietScenario(quiet) = part(&bytes);
+        prop_assert_eq!(problems(&quiet), [""; 0]);
+        let found = [
+            problems_of(&bytes, |it: Operations, scenario| scenario.config.operations = it.0),
+            problems_of(&bytes, |it: Operation, scenario| {
+                if it.action.lacks(&scenario.config.protection).is_none() {
+                    scenario.config.operations.push(it);
+                }
+            }),
+            problems_of(&bytes, |it: LoadPatterns, scenario| scenario.config.load = it.0),
+            problems_of(&bytes, |it: Faults, scenario| scenario.faults = it.0),
+            problems_of(&bytes, |it: Deploys, scenario| {
+                scenario.config.releases = it.releases();
+                scenario.config.deploys = it.0;
+            }),
+        ];
+        prop_assert_eq!(found.concat(), [""; 0]);
+        let InContext { context, part: HealWithout(without) } = part(&bytes);
+        let InContext { context: QuietScenario(mut faulty), part: Faults(faults) } = context;
+        (faulty.faults, faulty.config.heal_without) = (faults, without);
+        prop_assert_eq!(problems(&faulty), [""; 0]);
+    }
+
+    /// The parts of a quiet scenario, each put in place of that of a valid one that has no other part that refers to
+    /// it.
+    #[test]
+    fn a_part_of_the_world_is_drawn_from_any_bytes_alone(bytes in any_bytes()) {
+        let quiet = || part::<QuietScenario>(&[]).0;
+        let Calendar { start, run_for } = part(&bytes);
+        let moved = Scenario { start, run_for, ..quiet() };
+        let altered = |alter: &dyn Fn(&mut WorldConfig)| {
+            let mut scenario = quiet();
+            alter(&mut scenario.config);
+            problems(&scenario)
+        };
+        let found = [
+            problems(&moved),
+            altered(&|config| config.tenants = part::<InContext<Tenants>>(&bytes).part.0),
+            altered(&|config| config.tenants[0].api = part(&bytes)),
+            altered(&|config| config.zones = part::<Zones>(&bytes).0),
+            altered(&|config| config.topology = part(&bytes)),
+            altered(&|config| config.compaction = part(&bytes)),
+            altered(&|config| config.exports_per_project = part::<ExportsPerProject>(&bytes).0),
+            altered(&|config| {
+                let InContext { context, part } = part::<InContext<RecoverySetup>>(&bytes);
+                config.protection = context;
+                part.add_to(config);
+            }),
+        ];
+        prop_assert_eq!(found.concat(), [""; 0]);
+    }
 }
 
 /// Returns the numbers of events and requests of all customers.

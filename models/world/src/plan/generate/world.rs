@@ -1,11 +1,13 @@
 //! The world: nodes, compaction, protection, operator and drills.
 
 use super::choices::Choices;
+use super::in_context::ArbitraryIn;
 use crate::plan::time_limits::min_healing;
 use crate::scenario::{
     AuditSchedule, BackupSchedule, CompactionThresholds, OperatorConfig, Protection, TeeFailurePolicy,
     TeeProtection, Topology, WorldConfig,
 };
+use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::Span;
 use std::time::Duration;
 
@@ -13,63 +15,100 @@ fn hours(hours: u64) -> Span {
     Span(Duration::from_secs(hours * 3_600))
 }
 
-/// Draws the topology: mostly eight copies, as in production; always four acknowledging copies; mostly two or three
-/// edges.
-pub(super) fn topology(choices: &Choices<'_>) -> Topology {
-    Topology {
-        edges: choices.pick(&[2, 3, 3, 2, 3, 2, 4, 5, 1]),
-        ingest: choices.pick(&[2, 2, 1, 3]),
-        copies: choices.pick(&[8, 8, 8, 8, 7, 6]),
-        ack_copies: 4,
-        workers: choices.pick(&[2, 2, 1, 3]),
-        data_centers: choices.pick(&[2, 2, 1]),
-        ..Topology::default()
+/// Mostly eight copies, as in production; always four acknowledging copies; mostly two or three edges.
+impl<'a> Arbitrary<'a> for Topology {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Topology> {
+        Ok(Topology {
+            edges: bytes.pick(&[2, 3, 3, 2, 3, 2, 4, 5, 1]),
+            ingest: bytes.pick(&[2, 2, 1, 3]),
+            copies: bytes.pick(&[8, 8, 8, 8, 7, 6]),
+            ack_copies: 4,
+            workers: bytes.pick(&[2, 2, 1, 3]),
+            data_centers: bytes.pick(&[2, 2, 1]),
+            ..Topology::default()
+        })
     }
 }
 
-/// Draws thresholds that are low enough to merge a small day in several runs.
-pub(super) fn compaction(choices: &Choices<'_>) -> CompactionThresholds {
-    CompactionThresholds {
-        late_seal_events: choices.pick(&[2, 1, 4, 20]),
-        two_runs_from_events: choices.pick(&[10, 1, 30, 100]),
-        grace: hours(choices.pick(&[3, 1, 12])),
+/// Thresholds that are low enough to merge a small day in several runs.
+impl<'a> Arbitrary<'a> for CompactionThresholds {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<CompactionThresholds> {
+        Ok(CompactionThresholds {
+            late_seal_events: bytes.pick(&[2, 1, 4, 20]),
+            two_runs_from_events: bytes.pick(&[10, 1, 30, 100]),
+            grace: hours(bytes.pick(&[3, 1, 12])),
+        })
     }
 }
 
-/// Draws all or parts of the protection.
-pub(super) fn protection(choices: &Choices<'_>) -> Protection {
-    let (has_tee, has_backup) = choices.pick(&[
-        (true, true),
-        (true, true),
-        (true, true),
-        (true, false),
-        (false, true),
-        (false, false),
-    ]);
-    let retention_h: u64 = choices.pick(&[168, 72, 48]);
-    let tee = has_tee.then(|| TeeProtection {
-        retention: hours(retention_h),
-        on_failure: choices.pick(&[TeeFailurePolicy::Reject, TeeFailurePolicy::AcceptAndRecordGap]),
-    });
-    let interval_h: u64 = choices.pick(&[24, 12, 6, 48]);
-    let backup = has_backup.then(|| BackupSchedule {
-        interval: hours(interval_h),
-        first_after: hours(choices.pick(&[6, 1, 20])),
-        retention: hours(retention_h + interval_h + choices.pick(&[24, 0, 200])),
-    });
-    let audit = (has_tee && !choices.percent(20))
-        .then(|| AuditSchedule { after_midnight: hours(choices.pick(&[3, 2, 6])) });
-    Protection { tee, backup, audit }
+/// All or parts of the protection.
+///
+/// Tee, backups and audit are drawn together: the retention of backups includes that of the tee, which is drawn without
+/// a tee too, as is the backup interval without backups. An implementation for each alone would draw other bytes.
+impl<'a> Arbitrary<'a> for Protection {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Protection> {
+        let (has_tee, has_backup) = bytes.pick(&[
+            (true, true),
+            (true, true),
+            (true, true),
+            (true, false),
+            (false, true),
+            (false, false),
+        ]);
+        let retention_h: u64 = bytes.pick(&[168, 72, 48]);
+        let tee = has_tee.then(|| TeeProtection {
+            retention: hours(retention_h),
+            on_failure: bytes.pick(&[TeeFailurePolicy::Reject, TeeFailurePolicy::AcceptAndRecordGap]),
+        });
+        let interval_h: u64 = bytes.pick(&[24, 12, 6, 48]);
+        let backup = has_backup.then(|| BackupSchedule {
+            interval: hours(interval_h),
+            first_after: hours(bytes.pick(&[6, 1, 20])),
+            retention: hours(retention_h + interval_h + bytes.pick(&[24, 0, 200])),
+        });
+        let audit = (has_tee && !bytes.percent(20))
+            .then(|| AuditSchedule { after_midnight: hours(bytes.pick(&[3, 2, 6])) });
+        Ok(Protection { tee, backup, audit })
+    }
 }
 
-/// Draws an operator, drills, and a sufficient healing time.
-pub(super) fn recovery_setup(choices: &Choices<'_>, config: &mut WorldConfig) {
-    let Protection { tee, backup, audit } = &config.protection;
-    if audit.is_some() && choices.percent(70) {
-        config.operator = Some(OperatorConfig { reaction: hours(choices.pick(&[2, 1, 8])) });
+/// Number of exports that the customers of each project read.
+pub(super) struct ExportsPerProject(pub u32);
+
+impl<'a> Arbitrary<'a> for ExportsPerProject {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<ExportsPerProject> {
+        Ok(ExportsPerProject(bytes.pick(&[0, 1, 1, 2, 3])))
     }
-    if tee.is_some() || backup.is_some() {
-        config.drills = choices.pick(&[0, 0, 1, 2]);
+}
+
+/// Operator, drills, and the healing time beyond the necessary.
+pub(super) struct RecoverySetup {
+    operator: Option<OperatorConfig>,
+    drills: u32,
+    spare_healing: Span,
+}
+
+impl ArbitraryIn for RecoverySetup {
+    /// An operator needs an audit, and a drill needs something to recover from.
+    type Context = Protection;
+
+    fn arbitrary_in(protection: &Protection, bytes: &mut Unstructured<'_>) -> Result<RecoverySetup> {
+        let Protection { tee, backup, audit } = protection;
+        let has_operator = audit.is_some() && bytes.percent(70);
+        let operator = has_operator.then(|| OperatorConfig { reaction: hours(bytes.pick(&[2, 1, 8])) });
+        let is_recoverable = tee.is_some() || backup.is_some();
+        let drills = if is_recoverable { bytes.pick(&[0, 0, 1, 2]) } else { 0 };
+        let spare_healing = hours(bytes.pick(&[0, 0, 12, 24]));
+        Ok(RecoverySetup { operator, drills, spare_healing })
     }
-    config.healing = Span(min_healing(config) + hours(choices.pick(&[0, 0, 12, 24])).0);
+}
+
+impl RecoverySetup {
+    /// Adds the setup to a configuration, with a sufficient healing time.
+    pub fn add_to(self, config: &mut WorldConfig) {
+        config.operator = self.operator;
+        config.drills = self.drills;
+        // The necessary time depends on the operator.
+        config.healing = Span(min_healing(config) + self.spare_healing.0);
+    }
 }
