@@ -8,7 +8,8 @@
 //! - `production`: disks of production. `protection`: backups, tee and drills. `backlogs`: late work after faults
 //!   ended. `deadlines`: work that is late although no fault kept it from being done. `exports`: exports that customers
 //!   read.
-//! - `disk_state`: replaced, absent and compromised disks. `smallest_loss`: the loss that a report shows.
+//! - `disk_state`: replaced, absent and compromised disks. `smallest_loss`: the loss that a report shows. `results`:
+//!   the judgement.
 
 mod backlogs;
 mod deadlines;
@@ -16,6 +17,7 @@ mod disk_state;
 mod exports;
 mod production;
 mod protection;
+mod results;
 mod smallest_loss;
 
 use crate::cluster::node_ids::NodeIds;
@@ -24,16 +26,16 @@ use crate::cluster::topology::SCRUB_AFTER_MIDNIGHT;
 use crate::judge::compacted_days::CompactedDays;
 use crate::judge::disk_views::day_of;
 use crate::judge::excuses::Excuses;
+use crate::judge::inputs::{JudgeInputs, OperatorProgress};
 use crate::judge::job_dependencies::DependencyMap;
+use crate::judge::judgement::SmallestLossKeys;
 use crate::judge::liveness::LivenessTracker;
 use crate::judge::tee_retention::longer_tee_retention;
 use crate::mutex::lock;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::ManifestId;
 use crate::observe::fault_log::{FaultLog, FaultLogEntry};
-use crate::scenario::{Operation, WorldConfig};
 use deadlines::Deadlines;
-use latent_engine::Scenario;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
 use latent_oracle::invariants::i8_compaction::CompactionChecker;
@@ -41,12 +43,11 @@ use latent_oracle::invariants::i9_manifests::ManifestChecker;
 use latent_oracle::invariants::i10_backup::BackupPolicy;
 use latent_oracle::invariants::i11_tee::TeeRetention;
 use latent_oracle::invariants::i16_space::{SpaceChecker, SpaceLimits};
-use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
-use latent_oracle::loss::{LossEpisode, LossSummary, LossTracker};
+use latent_oracle::invariants::l2_compaction::DirtySegmentChecker;
+use latent_oracle::loss::LossTracker;
 use latent_oracle::violation_kinds::violation_kind;
-use latent_oracle::{CheckContext, DecodeCache, ExcusedPeriods, Ledger, ProjectDay, day};
+use latent_oracle::{CheckContext, DecodeCache, ExcusedPeriods, ProjectDay, day};
 use latent_ports::NodeId;
-use smallest_loss::SmallestLossKeys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -61,13 +62,20 @@ const TEE_NAME_TRUSTED_MS: i64 = 12 * 3_600_000;
 /// Tolerance for late expiry: the store checks every 6 h, and a request's file covers an hour.
 const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
 
-/// The checker of one run.
-pub(crate) struct OracleChecker {
+/// The state of the liveness checks after healing.
+pub(super) struct HealedState<'a> {
+    pub liveness: &'a mut LivenessTracker,
+    /// Days for which an alarm since the end of faults reported differing copies.
+    pub alarmed: &'a BTreeSet<ProjectDay>,
+}
+
+/// The checker of one run. Its methods are the steps of the phases of the judge.
+pub(super) struct OracleChecker {
     client_state: Arc<ClientState>,
     read_disks: usize,
     job_dependencies: DependencyMap,
     /// Times at which faults kept jobs from working.
-    pub excuses: Excuses,
+    excuses: Excuses,
     deadlines: Deadlines,
     backup: Option<BackupPolicy>,
     tee: Option<TeeRetention>,
@@ -77,57 +85,43 @@ pub(crate) struct OracleChecker {
     decode_cache: DecodeCache,
     runs: CompactionChecker,
     /// Compactions that manifests show.
-    pub compactions: CompactedDays,
+    compactions: CompactedDays,
     manifests: ManifestChecker,
     space: SpaceChecker,
     loss: LossTracker,
     found: BTreeMap<(String, String, Option<String>), Violation>,
     /// Number of compaction runs that were compared with their inputs.
-    pub runs_compared: u64,
+    runs_compared: u64,
     /// Number of checks of production.
-    pub checks: u64,
+    checks: u64,
     /// Number of records on all disks at the last complete check.
-    pub copies_held: u64,
-    /// Number of recoveries started in production.
-    pub replays: u32,
+    copies_held: u64,
+    operator: OperatorProgress,
     /// Disks run by a hostile release: their contents are checked as readers see them, but the system is not
     /// accountable for them.
     compromised: BTreeSet<String>,
-    /// Changes that production made at the object stores; a changed store counts as compromised too.
-    pub store_log: Arc<StoreLog>,
+    store_log: Arc<StoreLog>,
     /// The disk that stays unavailable.
     abandoned_disk: Option<NodeId>,
     backups_checked_at_ms: i64,
     faults_planned: bool,
     fault_log: Arc<Mutex<FaultLog>>,
-    /// State of the liveness checks.
-    pub liveness: LivenessTracker,
+    /// Uncompacted segments of ended days.
+    dirty: DirtySegmentChecker,
     /// Directories of quarantined days.
     quarantined_dirs: Vec<(NodeId, String)>,
     /// Number of these directories that were in the scope of a check.
     quarantined_dirs_checked: usize,
-    /// Days for which an alarm since the end of faults reported differing copies.
-    pub alarmed: BTreeSet<ProjectDay>,
-    /// Production's recoveries that have not ended, as the operator started them.
-    pub unfinished_recoveries: Vec<UnfinishedRecovery>,
-    /// Whether a recovery writes to the disks, one copy after another.
-    pub is_recovering: bool,
     tee_store_emptied_ms: Option<i64>,
     /// Maximum number of events that a drill lacked because their requests are in open gaps of the tee.
-    pub missing_by_design: u64,
+    missing_by_design: u64,
     smallest: Option<(u64, SmallestLossKeys)>,
 }
 
 impl OracleChecker {
-    pub fn new(
-        scenario: &Scenario<WorldConfig>,
-        world: &World,
-        client_state: Arc<ClientState>,
-        first_ms: i64,
-        fault_log: Arc<Mutex<FaultLog>>,
-        operations: &[Operation],
-    ) -> OracleChecker {
-        let config = &scenario.config;
+    pub fn new(inputs: JudgeInputs<'_>) -> OracleChecker {
+        let JudgeInputs { scenario, operations, world, client_state, fault_log, store_log } = inputs;
+        let (config, first_ms) = (&scenario.config, scenario.start.0.0);
         let ms = |duration: Duration| duration.as_millis() as i64;
         let backup = config.protection.backup.as_ref().map(|backup| BackupPolicy {
             since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),
@@ -175,21 +169,18 @@ impl OracleChecker {
             runs_compared: 0,
             checks: 0,
             copies_held: 0,
-            replays: 0,
+            operator: OperatorProgress::default(),
             compromised: BTreeSet::new(),
-            store_log: Arc::default(),
+            store_log,
             abandoned_disk: None,
             backups_checked_at_ms: i64::MIN / 2,
             // Read from the world: a shrunk case has its faults only in its plan.
             faults_planned: !world.fault_outcomes().is_empty() || !config.deploys.is_empty(),
             smallest: None,
             fault_log,
-            liveness: LivenessTracker::default(),
+            dirty: DirtySegmentChecker::default(),
             quarantined_dirs: Vec::new(),
             quarantined_dirs_checked: 0,
-            alarmed: BTreeSet::new(),
-            unfinished_recoveries: Vec::new(),
-            is_recovering: false,
             tee_store_emptied_ms: None,
             missing_by_design: 0,
         }
@@ -251,11 +242,6 @@ impl OracleChecker {
         self.compactions.update(world, nodes, &mut self.decode_cache, written)
     }
 
-    /// Returns the times at which faults kept alarms from the operator.
-    pub fn alarm_excuses(&self) -> ExcusedPeriods {
-        self.excuses.for_job(&self.job_dependencies.alarm_delivery())
-    }
-
     fn check_context(&self, world: &World, stage: &str, healed: bool) -> CheckContext {
         let at_ms = world.now().0;
         CheckContext {
@@ -263,7 +249,7 @@ impl OracleChecker {
             stage: stage.to_owned(),
             settled_before_ms: at_ms,
             faults_active: self.faults_planned && !healed,
-            replays: self.replays,
+            replays: self.operator.started,
             damaged_disks: lock(&self.fault_log).damaged.clone(),
         }
     }
@@ -287,34 +273,5 @@ impl OracleChecker {
                 None => drop(self.found.insert(key, violation)),
             }
         }
-    }
-
-    /// Returns the losses so far.
-    pub fn loss(&self, ledger: &Ledger) -> LossSummary {
-        self.loss.summary(ledger)
-    }
-
-    /// Returns true if production lacked events at the last check.
-    pub fn is_short_now(&self) -> bool {
-        self.loss.has_current_loss()
-    }
-
-    /// Returns each time that a project-day lacked events.
-    pub fn loss_episodes(&self) -> impl Iterator<Item = (ProjectDay, LossEpisode)> {
-        self.loss.episodes()
-    }
-
-    /// Returns all violations so far.
-    pub fn found(&self) -> Vec<Violation> {
-        self.found.values().cloned().collect()
-    }
-
-    /// Returns all violations, earliest first.
-    pub fn into_violations(self) -> Vec<Violation> {
-        let mut all: Vec<Violation> = self.found.into_values().collect();
-        all.sort_by(|a, b| {
-            (a.at_ms, a.fingerprint(), &a.subject).cmp(&(b.at_ms, b.fingerprint(), &b.subject))
-        });
-        all
     }
 }

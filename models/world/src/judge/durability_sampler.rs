@@ -32,10 +32,8 @@ pub(crate) struct DurabilitySampler {
     min_disks: u32,
     fault_log: Arc<Mutex<FaultLog>>,
     decode_cache: DecodeCache,
-    /// Number of checked answers.
-    pub checked: u64,
-    /// Violations found.
-    pub found: Vec<Violation>,
+    checked: u64,
+    found: Vec<Violation>,
 }
 
 impl DurabilitySampler {
@@ -54,6 +52,11 @@ impl DurabilitySampler {
             checked: 0,
             found: Vec::new(),
         }
+    }
+
+    /// Returns the number of checked answers, and moves the violations out.
+    pub fn take_results(&mut self) -> (u64, Vec<Violation>) {
+        (self.checked, std::mem::take(&mut self.found))
     }
 
     /// Handles the answer to `request`, which acknowledges these events.

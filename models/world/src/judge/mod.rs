@@ -1,5 +1,7 @@
 //! Judgement: the oracle's checks of a run, and the faults that excuse late work.
 //!
+//! - `phases`: the judge from its inputs to its result. `inputs`: the data that the run supplies to it.
+//!   `judgement`: the result.
 //! - `checker`: checks of disks during a run. `compacted_days`: days whose manifests changed. `durability_sampler`:
 //!   checks at acknowledgements. `liveness`: backlogs that remain after healing.
 //! - `job_dependencies`, `excuses`: times at which faults kept a job from working. `tee_retention`: times of a longer
@@ -11,6 +13,9 @@ mod compacted_days;
 mod disk_views;
 pub(crate) mod durability_sampler;
 mod excuses;
+pub(crate) mod inputs;
 mod job_dependencies;
+pub(crate) mod judgement;
 mod liveness;
+pub(crate) mod phases;
 mod tee_retention;

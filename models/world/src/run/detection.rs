@@ -5,13 +5,12 @@
 //! which faults kept alarms from the operator's node does not count. Alarms before the end of an earlier loss of the
 //! same day belong to that loss.
 
-use super::WorldRun;
+use super::finished_run::FinishedRun;
 use crate::judge::checker::BACKUP_SLACK;
 use crate::mutex::lock;
 use crate::scenario::WorldConfig;
 use latent_engine::humanize;
-use latent_engine::verdict::Violation;
-use latent_oracle::loss::{LossEpisode, LossSummary};
+use latent_oracle::loss::LossEpisode;
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::alarms::Alarm;
 use std::collections::BTreeSet;
@@ -61,28 +60,29 @@ struct UnrecoveredLoss {
     episode: LossEpisode,
 }
 
-impl WorldRun<'_> {
+impl FinishedRun<'_> {
     /// Returns the reasons why a recoverable loss does not count as recovered, one per line.
-    pub(super) fn shortfall(&self, summary: &LossSummary, found: &[Violation]) -> Option<String> {
+    pub(super) fn shortfall(&self) -> Option<String> {
+        let summary = &self.judgement.loss;
         let count = |events: u64, what: &str| {
             (events > 0).then(|| format!("{} {what} at the end", humanize::counted(events, "events")))
         };
         let reasons = [
             count(summary.events_missing_at_end, "missing from production"),
             count(summary.events_altered_at_end, "in production not as they were sent"),
-            self.undetected_losses(found),
+            self.undetected_losses(),
         ];
         let reasons: Vec<String> = reasons.into_iter().flatten().collect();
         (!reasons.is_empty()).then(|| reasons.join("\n"))
     }
 
-    fn undetected_losses(&self, found: &[Violation]) -> Option<String> {
-        let limit = stated_time(&self.scenario.config);
+    fn undetected_losses(&self) -> Option<String> {
+        let limit = stated_time(&self.state.scenario.config);
         let is_detected = |loss: &UnrecoveredLoss| {
             let (project_day, limit) = (loss.project_day?, limit?);
             self.is_detected(project_day, loss.episode, limit).then_some(())
         };
-        let losses = self.losses(found);
+        let losses = self.losses();
         let undetected = losses.iter().filter(|loss| is_detected(loss).is_none());
         let undetected: BTreeSet<&str> = undetected.map(|loss| loss.name.as_str()).collect();
         let first = undetected.first()?;
@@ -98,15 +98,16 @@ impl WorldRun<'_> {
     }
 
     /// Returns every loss: those of production, and those that only a check of backups or a drill found.
-    fn losses(&self, found: &[Violation]) -> Vec<UnrecoveredLoss> {
+    fn losses(&self) -> Vec<UnrecoveredLoss> {
         let of_production = |(project_day, episode): (ProjectDay, LossEpisode)| UnrecoveredLoss {
             name: project_day.to_string(),
             project_day: Some(project_day),
             episode,
         };
-        let mut losses: Vec<UnrecoveredLoss> = self.checker.loss_episodes().map(of_production).collect();
+        let episodes = self.judgement.loss_episodes.iter().copied();
+        let mut losses: Vec<UnrecoveredLoss> = episodes.map(of_production).collect();
         let seen: BTreeSet<ProjectDay> = losses.iter().filter_map(|loss| loss.project_day).collect();
-        for violation in found.iter().filter(|violation| violation.loses_items) {
+        for violation in self.judgement.violations.iter().filter(|violation| violation.loses_items) {
             let project = violation.subject.strip_prefix('p').and_then(|number| number.parse().ok());
             let project_day = project.zip(violation.label(day::DAY_LABEL).and_then(day::parse_day));
             let project_day = project_day.map(|(project, day)| ProjectDay { project, day });
@@ -123,9 +124,8 @@ impl WorldRun<'_> {
     /// Returns true if an alarm about this loss reached the operator in time.
     fn is_detected(&self, project_day: ProjectDay, loss: LossEpisode, limit: Duration) -> bool {
         let from_ms = loss.after_ms.unwrap_or(i64::MIN);
-        let excused = self.checker.alarm_excuses();
-        let until_ms = excused.due_ms(loss.first_seen_at_ms, limit.as_millis() as i64);
-        let operator_state = lock(&self.operator_state);
+        let until_ms = self.judgement.alarm_excuses.due_ms(loss.first_seen_at_ms, limit.as_millis() as i64);
+        let operator_state = lock(&self.state.operator_state);
         let mut named =
             operator_state.alarms.iter().filter(|(_, alarm)| named_day(alarm) == Some(project_day));
         named.any(|(at_ms, _)| (from_ms..=until_ms).contains(at_ms))

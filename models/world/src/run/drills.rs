@@ -1,13 +1,12 @@
 //! Recovery drills on copies, and what the scenario promises about them.
 
-use super::WorldRun;
 use super::findings::DrillFindings;
-use crate::actors::drill;
+use super::state::RunState;
+use crate::actors::drill::{self, DrillResult};
 use crate::mutex::lock;
-use latent_oracle::ReadView;
 use latent_ports::NodeId;
 
-impl WorldRun<'_> {
+impl RunState<'_> {
     /// Returns true if the scenario promises that everything acknowledged can be recovered from the tee and backups,
     /// the newest of which has this position. Requests that a planned fault removed from the tee store are on
     /// production's copies alone until the next backup, and a drill assumes these lost. One sound data center is
@@ -29,12 +28,9 @@ impl WorldRun<'_> {
         takes_over && tee_is_enough && a_backup_is_sound
     }
 
-    pub(super) fn drill(&mut self) {
-        let read_view = self.checker.check_all(&self.world, &self.nodes, "day-end", false);
-        self.drill_against(&read_view);
-    }
-
-    pub(super) fn drill_against(&mut self, production: &ReadView) {
+    /// Runs a drill. `check` takes its result, the time, and whether everything was promised; it returns the number of
+    /// events that the drill lacks.
+    pub(super) fn drill(&mut self, check: impl FnOnce(&DrillResult, i64, bool) -> u64) {
         let now = self.world.now();
         self.progress.phase("drill");
         let images = drill::survivors(&self.world, &self.nodes);
@@ -44,7 +40,7 @@ impl WorldRun<'_> {
             *self.drill_marks.entry(format!("drill:{name}")).or_default() += times;
         }
         let promised = self.is_protected(drilled.newest_backup_ms());
-        let missing = self.checker.check_drill(&drilled, production, now.0, promised);
+        let missing = check(&drilled, now.0, promised);
         self.drills.push(DrillFindings::new(now.0, &drilled, missing));
     }
 }

@@ -1,8 +1,8 @@
-//! Result of a run: final checks, losses, recoverability, detection, and the fault budget.
+//! Result of a finished run: losses, recoverability, detection, and the fault budget.
 
-use super::WorldRun;
 use super::detection::named_day;
 use super::findings::{Findings, LossFindings, RecoveryFindings, WorkCounts};
+use super::finished_run::FinishedRun;
 use crate::cluster::store_access::StoreKind;
 use crate::mutex::lock;
 use crate::plan::nemesis::fault_budget;
@@ -10,129 +10,100 @@ use crate::scenario::OperatorAction;
 use latent_engine::sim::{Fault, Trigger};
 use latent_engine::verdict::{OutcomeFacts, Restoration};
 use latent_engine::{Detection, Verdict, humanize};
-use latent_oracle::loss::LossSummary;
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::access::Permission;
 use latent_pipeline::alarms::{Alarm, NightlyJob, RetentionTarget};
 use std::collections::{BTreeMap, BTreeSet};
 
-impl WorldRun<'_> {
+impl FinishedRun<'_> {
     /// Describes how the faults of the run exceeded the budget, if they did.
     fn budget_excess(&self) -> Option<String> {
-        let budget = self.scenario.config.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
-        let outcomes = self.world.fault_outcomes();
+        let budget =
+            self.state.scenario.config.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
+        let outcomes = self.state.world.fault_outcomes();
         let struck = outcomes.iter().filter_map(|outcome| {
             let trigger = Trigger::AtMs(outcome.triggered_at?.0);
             Some(Fault { trigger, action: outcome.fault.action.clone() })
         });
         let struck: Vec<Fault> = struck.collect();
-        fault_budget::exceeded(struck.iter(), self.scenario, &budget).or_else(|| self.in_open_gaps())
+        fault_budget::exceeded(struck.iter(), self.state.scenario, &budget).or_else(|| self.in_open_gaps())
     }
 
     /// Describes events that a recovery lacks because an edge accepted them with a gap of the tee.
     fn in_open_gaps(&self) -> Option<String> {
-        let events = self.checker.missing_by_design;
+        let events = self.judgement.missing_by_design;
         (events > 0).then(|| format!("events of requests in open gaps of the tee: {events}"))
     }
 
-    pub(crate) fn finish(mut self) -> Verdict<Findings> {
-        self.progress.phase("judging");
-        self.use_operator_state();
-        self.checker.alarmed = self.days_with_differing_copies();
-        let lacking = self.checker.lacking();
-        let read_view = self.checker.check_all(&self.world, &self.nodes, "after-healing", true);
-        self.checker.check_backups(&self.world, &self.nodes, &read_view, &lacking, "after-healing");
-        self.checker.check_tee(&self.world, &self.nodes, "after-healing");
-        // If production lacks events at the end, a drill shows whether they are recoverable.
-        if self.scenario.config.protection.backup.is_some() || self.checker.is_short_now() {
-            self.drill_against(&read_view);
-        }
-        self.checker.check_backlogs(&self.world, &self.nodes);
-        let hung = self.checker.liveness.hung();
-        *lock(&self.client_state.on_acknowledged) = None;
-        let (acknowledgements_checked, found) = {
-            let mut durability_sampler = lock(&self.durability_sampler);
-            (durability_sampler.checked, std::mem::take(&mut durability_sampler.found))
-        };
-        self.checker.report(found);
-        self.checker.report(lock(&self.client_state.answers).violations());
-        let client_state = self.client_state.clone();
-        let ledger = lock(&client_state.ledger);
-        let summary = self.checker.loss(&ledger);
-        let recovery = self.recovery(&summary);
-        let found = self.checker.found();
+    /// Returns the verdict.
+    pub fn verdict(self) -> Verdict<Findings> {
         let facts = OutcomeFacts {
-            restoration: self.restoration_shown(&summary),
-            shortfall: self.shortfall(&summary, &found),
-            hung,
+            restoration: self.restoration_shown(),
+            shortfall: self.shortfall(),
+            hung: self.judgement.hung.clone(),
             nondeterministic: false,
             beyond_budget: self.budget_excess(),
         };
-        let diff = super::diff::of_smallest_loss(&self.checker);
+        let (recovery, used_permissions) = (self.recovery(), self.used_permissions());
+        let (not_done, detections) = (self.not_done(), self.detections());
+        let FinishedRun { state, judgement, acknowledgements_checked } = self;
         let zone_of =
-            |project: u32| self.plan.tenant(project).map(|tenant| tenant.zone.clone()).unwrap_or_default();
+            |project: u32| state.plan.tenant(project).map(|tenant| tenant.zone.clone()).unwrap_or_default();
+        let ledger = lock(&state.client_state.ledger);
         let findings = Findings {
-            projects: self.plan.tenants.len() as u64,
+            projects: state.plan.tenants.len() as u64,
             requests: ledger.requests().into(),
             event_attempts: ledger.event_attempts().into(),
             events: ledger.events().into(),
-            loss: LossFindings::new(summary, zone_of),
+            loss: LossFindings::new(judgement.loss, zone_of),
             recovery,
-            used_permissions: self.used_permissions(),
-            not_done: self.not_done(),
-            drills: std::mem::take(&mut self.drills),
+            used_permissions,
+            not_done,
+            drills: state.drills,
             work: WorkCounts {
-                event_copies_held: self.checker.copies_held,
-                compaction_runs: self.checker.compactions.runs,
-                compaction_runs_checked: self.checker.runs_compared,
-                checks: self.checker.checks,
+                event_copies_held: judgement.copies_held,
+                compaction_runs: judgement.compactions.runs,
+                compaction_runs_checked: judgement.runs_compared,
+                checks: judgement.checks,
                 acknowledgements_checked,
             },
-            diff,
+            diff: super::diff::of_smallest_loss(judgement.smallest_loss.as_ref()),
         };
-        drop(ledger);
-        let (detections, marks) = (self.detections(), std::mem::take(&mut self.drill_marks));
-        let items = findings.events.acked;
-        Verdict { items, violations: self.checker.into_violations(), facts, detections, marks, findings }
-    }
-
-    /// Returns the days for which anti-entropy reported differing copies since the end of faults.
-    fn days_with_differing_copies(&self) -> BTreeSet<ProjectDay> {
-        let Some(ended_ms) = lock(&self.fault_log).faults_ended_ms else { return BTreeSet::new() };
-        let operator_state = lock(&self.operator_state);
-        let alarms = operator_state.alarms.iter().filter(|(at_ms, _)| *at_ms >= ended_ms);
-        let project_day = |(_, alarm): &(i64, Alarm)| match alarm {
-            Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
-            _ => None,
-        };
-        alarms.filter_map(project_day).collect()
+        Verdict {
+            items: findings.events.acked,
+            violations: judgement.violations,
+            facts,
+            detections,
+            marks: state.drill_marks,
+            findings,
+        }
     }
 
     /// Returns how far lost events were shown to be recoverable.
-    fn restoration_shown(&self, summary: &LossSummary) -> Restoration {
-        match (self.checker.is_short_now(), summary.events_unrecoverable) {
+    fn restoration_shown(&self) -> Restoration {
+        match (self.judgement.is_short, self.judgement.loss.events_unrecoverable) {
             (false, _) | (true, Some(0)) => Restoration::Complete,
             (true, Some(1..)) => Restoration::Partial,
             (true, None) => Restoration::NotShown,
         }
     }
 
-    fn recovery(&self, summary: &LossSummary) -> RecoveryFindings {
-        let operator_state = lock(&self.operator_state);
+    fn recovery(&self) -> RecoveryFindings {
+        let operator_state = lock(&self.state.operator_state);
         let lost: BTreeSet<ProjectDay> =
-            self.checker.loss_episodes().map(|(project_day, _)| project_day).collect();
+            self.judgement.loss_episodes.iter().map(|(project_day, _)| *project_day).collect();
         let names_one = |(_, alarm): &&(i64, Alarm)| {
             named_day(alarm).is_some_and(|project_day| lost.contains(&project_day))
         };
         let alarm = operator_state.alarms.iter().find(names_one);
         let alarm_ms = alarm.map(|(at_ms, _)| *at_ms);
-        let damage_ms = self.first_damage_ms(summary);
+        let damage_ms = self.first_damage_ms();
         let seconds = |ms: i64| (ms / 1_000).max(0).unsigned_abs();
-        let last = self.drills.last();
-        let now = self.world.now().0;
+        let last = self.state.drills.last();
+        let now = self.state.world.now().0;
         let point = last.filter(|drill| drill.seconds.is_some()).map(|drill| match drill.events_missing {
             0 => 0,
-            _ => seconds(now - drill.position_ms.unwrap_or(self.scenario.start.0.0)),
+            _ => seconds(now - drill.position_ms.unwrap_or(self.state.scenario.start.0.0)),
         });
         let in_production =
             operator_state.recoveries.iter().map(|report| report.ended_ms - report.started_ms).max();
@@ -154,19 +125,19 @@ impl WorldRun<'_> {
     fn not_done(&self) -> Vec<String> {
         let at = |ms: i64| humanize::moment_ms(ms);
         let recoveries =
-            self.plan.operations.iter().filter(|it| matches!(it.action, OperatorAction::Recover(_)));
+            self.state.plan.operations.iter().filter(|it| matches!(it.action, OperatorAction::Recover(_)));
         // The timeline adds recovery tasks in order of time, and in plan order at equal times.
         let mut planned: Vec<_> = recoveries.collect();
         planned.sort_by_key(|operation| operation.at.0.0);
-        let operator_state = lock(&self.operator_state);
+        let operator_state = lock(&self.state.operator_state);
         let started =
             |index: usize| operator_state.recovery_tasks.get(index).is_some_and(|order| order.started > 0);
         let idle = planned.iter().enumerate().filter(|(index, _)| !started(*index));
         let recovery_tasks =
             idle.map(|(_, it)| format!("{}: no operator {}", at(it.at.0.0), it.action.describe()));
-        let untriggered = self.drill_triggers.untriggered();
+        let untriggered = self.state.drill_triggers.untriggered();
         let untriggered = untriggered.iter().map(|drill| format!("no drill {}", drill.describe()));
-        let drills = self.drills.iter().filter(|drill| drill.seconds.is_none());
+        let drills = self.state.drills.iter().filter(|drill| drill.seconds.is_none());
         let drills =
             drills.map(|drill| format!("{}: the recovery of the drill did not end", at(drill.at_ms)));
         recovery_tasks.chain(untriggered).chain(drills).collect()
@@ -177,21 +148,21 @@ impl WorldRun<'_> {
         let sentence = |(kind, permission): (StoreKind, Permission)| {
             format!("production may {} {}", permission.name(), kind.place())
         };
-        self.cluster_registry.store_log.used().into_iter().map(sentence).collect()
+        self.state.cluster_registry.store_log.used().into_iter().map(sentence).collect()
     }
 
     /// Returns the time of the first loss: the last compaction of the day before a check found it.
-    fn first_damage_ms(&self, summary: &LossSummary) -> Option<i64> {
+    fn first_damage_ms(&self) -> Option<i64> {
         let of_day = |lost: &latent_oracle::loss::DayLossSummary| {
             let project_day = ProjectDay { project: lost.project, day: day::parse_day(&lost.day)? };
-            let last = self.checker.compactions.last_commit_ms(project_day, lost.first_seen_at_ms);
+            let last = self.judgement.compactions.last_commit_ms(project_day, lost.first_seen_at_ms);
             Some(last.unwrap_or(lost.first_seen_at_ms))
         };
-        summary.days.iter().filter_map(of_day).min()
+        self.judgement.loss.days.iter().filter_map(of_day).min()
     }
 
     fn detections(&self) -> Vec<Detection> {
-        let operator_state = lock(&self.operator_state);
+        let operator_state = lock(&self.state.operator_state);
         let mut detections: Vec<Detection> = Vec::new();
         let mut more: BTreeMap<&str, u64> = BTreeMap::new();
         for (at_ms, alarm) in &operator_state.alarms {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::Latent;
+use crate::judge::durability_sampler::DurabilitySampler;
 use crate::run::findings::Findings;
 use crate::small_scenario::{SMALL, judged, with_faults};
 use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
@@ -47,7 +48,7 @@ fn without_deploys(small: &str) -> String {
 
 #[test]
 fn a_disk_that_stays_down_leaves_named_backlogs() {
-    let judged = judged(without_deploys, |run| run.world.kill(run.nodes.disks[2]));
+    let judged = judged(without_deploys, |run| run.state.world.kill(run.state.nodes.disks[2]));
     let hung = judged.facts.hung;
     assert!(hung.iter().any(|work| work.what.starts_with("L1 ingest-1 hints/")), "{hung:?}");
     // No planned fault removed the disk, so hints and copies were late during the run.
@@ -59,8 +60,9 @@ fn a_disk_that_stays_down_leaves_named_backlogs() {
 
 #[test]
 fn days_that_no_worker_compacts_are_late_every_night() {
-    let judged =
-        judged(without_deploys, |run| run.nodes.workers.iter().for_each(|worker| run.world.kill(*worker)));
+    let judged = judged(without_deploys, |run| {
+        run.state.nodes.workers.iter().for_each(|worker| run.state.world.kill(*worker))
+    });
     let late =
         judged.violations.iter().filter(|found| found.fingerprint().starts_with("L2:compaction-overdue"));
     assert!(late.count() > 0, "{:?}", judged.violations);
@@ -81,10 +83,10 @@ fn acknowledged_events_are_durable_on_the_promised_number_of_disks() {
         let judged = judged(
             |small| with_faults(small, ""),
             |run| {
-                let (world, disks) = (run.world.clone(), run.nodes.disks.clone());
+                let (world, disks) = (run.state.world.clone(), run.state.nodes.disks.clone());
                 let durability_sampler =
-                    DurabilitySampler::new(world, disks, min_disks, run.fault_log.clone());
-                *lock(&run.durability_sampler) = durability_sampler;
+                    DurabilitySampler::new(world, disks, min_disks, run.state.fault_log.clone());
+                *lock(&run.state.durability_sampler) = durability_sampler;
             },
         );
         let of_i7 = judged.violations.iter().filter(|found| found.invariant == "I7");

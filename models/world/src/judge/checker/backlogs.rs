@@ -3,6 +3,7 @@
 use super::OracleChecker;
 use crate::cluster::node_ids::NodeIds;
 use crate::judge::disk_views::{durable_view, view, views_of_days};
+use crate::judge::liveness::LivenessTracker;
 use crate::mutex::lock;
 use latent_engine::sim::World;
 use latent_oracle::invariants::l5_divergence::ReplicaDivergence;
@@ -11,22 +12,28 @@ use latent_oracle::{ClusterSnapshot, DiskView, ProjectDay};
 use latent_ports::NodeId;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 impl OracleChecker {
-    /// Records the state at the end of faults.
-    pub fn faults_ended(&mut self, world: &World, nodes: &NodeIds) {
+    /// Records the state at the end of faults, from which the time limits of the liveness laws count.
+    pub fn faults_ended(
+        &mut self,
+        world: &World,
+        nodes: &NodeIds,
+        time_limits: Vec<Duration>,
+    ) -> LivenessTracker {
         let now = self.check_context(world, "healing", false);
         let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
         let snapshot = ClusterSnapshot::of(&mut self.decode_cache, &views);
         let client_state = self.client_state.clone();
-        self.liveness.dirty.update(&snapshot, lock(&client_state.ledger).zones(), now.at_ms);
-        self.liveness.divergence = ReplicaDivergence::at_end_of_faults(&snapshot, &now);
+        self.dirty.update(&snapshot, lock(&client_state.ledger).zones(), now.at_ms);
+        let divergence = ReplicaDivergence::at_end_of_faults(&snapshot, &now);
+        LivenessTracker::since_faults_ended(now.at_ms, divergence, time_limits)
     }
 
     /// Checks for late work that is visible from names, catalogs and late days.
-    pub fn check_backlogs(&mut self, world: &World, nodes: &NodeIds) {
-        let now_ms = world.now().0;
-        let Some(ended_ms) = lock(&self.fault_log).faults_ended_ms else { return };
+    pub fn check_backlogs(&mut self, world: &World, nodes: &NodeIds, liveness: &mut LivenessTracker) {
+        let (ended_ms, now_ms) = (liveness.ended_ms(), world.now().0);
         let clients = self.client_state.active_clients.load(Ordering::Relaxed);
         let views = |nodes: &mut dyn Iterator<Item = &NodeId>| -> Vec<DiskView> {
             nodes.map(|node| view(world, *node)).collect()
@@ -39,16 +46,16 @@ impl OracleChecker {
             backlogs.iter_mut().for_each(|view| view.files.retain(|file| !file.path.starts_with(&prefix)));
         }
         let interval_ms = self.backup.as_ref().map_or(i64::MAX, |promise| promise.interval_ms);
-        self.liveness.report(l3_backup::check(&stores, interval_ms, ended_ms, now_ms));
+        liveness.report(l3_backup::check(&stores, interval_ms, ended_ms, now_ms));
         backlogs.extend(stores);
-        self.liveness.report(l1_backlogs::check(&backlogs, clients, ended_ms, now_ms));
+        liveness.report(l1_backlogs::check(&backlogs, clients, ended_ms, now_ms));
         // Earlier results may be outdated: a day that was quarantined and filled again has other segments.
-        let late = self.liveness.dirty.late_days(ended_ms, now_ms);
+        let late = self.dirty.late_days(ended_ms, now_ms);
         if !late.is_empty() {
             self.recheck_dirty_days(world, nodes, late);
         }
-        self.liveness.report(self.liveness.dirty.waiting(ended_ms, now_ms));
-        self.liveness.report(l4_recovery::check(&self.unfinished_recoveries, ended_ms, now_ms));
+        liveness.report(self.dirty.waiting(ended_ms, now_ms));
+        liveness.report(l4_recovery::check(&self.operator.unfinished, ended_ms, now_ms));
     }
 
     /// Checks again which segments of some days are uncompacted, as the disks' processes see them: an edit that a
@@ -57,6 +64,6 @@ impl OracleChecker {
         let views = views_of_days(world, &nodes.disks, &days, false);
         let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days);
         let client_state = self.client_state.clone();
-        self.liveness.dirty.update(&snapshot, lock(&client_state.ledger).zones(), world.now().0);
+        self.dirty.update(&snapshot, lock(&client_state.ledger).zones(), world.now().0);
     }
 }

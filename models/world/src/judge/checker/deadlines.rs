@@ -107,7 +107,7 @@ impl OracleChecker {
     }
 
     fn check_copies(&mut self, world: &World, nodes: &NodeIds, now: &CheckContext) {
-        if self.is_recovering {
+        if self.operator.is_recovering {
             return;
         }
         let client_state = self.client_state.clone();

@@ -16,10 +16,11 @@ impl OracleChecker {
     }
 
     /// Handles a disk that stays unavailable: its contents and the work that waits for it are no longer checked.
-    pub fn abandon_disk(&mut self, node: NodeId, disk: &str) {
+    pub fn abandon_disk(&mut self, node: NodeId, disk: &str, at_ms: i64) {
+        self.excuses.record_permanent_loss(disk, at_ms);
         self.abandoned_disk = Some(node);
         self.disk_emptied(disk);
-        self.liveness.dirty.forget(disk);
+        self.dirty.forget(disk);
     }
 
     /// Marks a disk as compromised.

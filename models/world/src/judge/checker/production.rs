@@ -1,6 +1,6 @@
 //! Checks of production's disks: some days after a compaction or at the end of a local day, and everything.
 
-use super::OracleChecker;
+use super::{HealedState, OracleChecker};
 use crate::cluster::node_ids::NodeIds;
 use crate::judge::disk_views::{day_dir, durable_view, view_of};
 use crate::mutex::lock;
@@ -38,13 +38,19 @@ impl OracleChecker {
         self.check_production(&snapshot, &now, false);
     }
 
-    /// Checks everything on all disks.
-    pub fn check_all(&mut self, world: &World, nodes: &NodeIds, stage: &str, healed: bool) -> ReadView {
+    /// Checks everything on all disks; `healed` is there after healing.
+    pub fn check_all(
+        &mut self,
+        world: &World,
+        nodes: &NodeIds,
+        stage: &str,
+        healed: Option<HealedState<'_>>,
+    ) -> ReadView {
         self.apply_fault_log(world, nodes);
-        let now = self.check_context(world, stage, healed);
+        let now = self.check_context(world, stage, healed.is_some());
         let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
         let snapshot = ClusterSnapshot::of(&mut self.decode_cache, &views);
-        let read_view = self.check_production(&snapshot, &now, healed);
+        let read_view = self.check_production(&snapshot, &now, healed.is_some());
         self.copies_held =
             snapshot.disks.iter().flat_map(|disk| disk.days.values()).map(|day| day.content.records).sum();
         let accountable_disks = self.accountable_disks(&snapshot);
@@ -53,10 +59,10 @@ impl OracleChecker {
         }
         let space = self.space.check(&accountable_disks, self.limits, &now);
         self.report(space);
-        if healed {
+        if let Some(HealedState { liveness, alarmed }) = healed {
             let differ = i6_replicas::check(&snapshot, now.at_ms, &now);
             self.report(differ);
-            self.liveness.report(self.liveness.divergence.waiting(&self.alarmed, &snapshot, &now));
+            liveness.check_divergence(alarmed, &snapshot, &now);
         }
         read_view
     }
@@ -79,7 +85,7 @@ impl OracleChecker {
         found.extend(runs.violations);
         found.extend(not_compared(&runs.uncomparable, now));
         found.extend(self.manifests.check(&accountable_disks, now));
-        self.liveness.dirty.update(&accountable_disks, ledger.zones(), now.at_ms);
+        self.dirty.update(&accountable_disks, ledger.zones(), now.at_ms);
         self.deadlines.nightly.update(&accountable_disks, ledger.zones(), now.at_ms);
         let is_altered = |violation: &Violation| {
             (violation.invariant.as_str(), violation.kind.as_str()) == ("I5", "altered")

@@ -177,7 +177,7 @@ impl OracleChecker {
             stage: "drill".to_owned(),
             settled_before_ms: now_ms,
             faults_active: false,
-            replays: self.replays + 1,
+            replays: self.operator.started + 1,
             damaged_disks: BTreeSet::new(),
         };
         let client_state = self.client_state.clone();

@@ -5,9 +5,6 @@ use latent_engine::verdict::Violation;
 use latent_oracle::{ProjectDay, ReadView, day};
 use std::collections::BTreeSet;
 
-/// Title, and the sorted keys of a day's events before and after a loss.
-pub(crate) type SmallestLossKeys = (String, Vec<String>, Vec<String>);
-
 impl OracleChecker {
     /// Keeps the events of the day with the smallest loss, if the violation names all missing keys.
     pub(super) fn keep_smallest_loss(&mut self, found: &[Violation], read_view: &ReadView) {
@@ -31,10 +28,5 @@ impl OracleChecker {
             self.smallest =
                 Some((lost.items, (title, before.into_iter().collect(), after.into_iter().collect())));
         }
-    }
-
-    /// Returns the smallest loss, if any loss was small enough to be named.
-    pub fn smallest_loss(&self) -> Option<&SmallestLossKeys> {
-        self.smallest.as_ref().map(|(_, sets)| sets)
     }
 }
