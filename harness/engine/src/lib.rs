@@ -28,6 +28,7 @@ mod profile;
 mod reduction;
 mod report;
 mod scenario;
+mod scoreboard;
 mod shrink;
 mod sweep;
 mod system;
@@ -44,6 +45,7 @@ pub use reduction::{Case, Reduction};
 pub use report::{Detection, FaultReport, NodeStats, ReleaseOverride, Report};
 pub use scenario::suggest::suggest;
 pub use scenario::{NamedScenario, Scenario, ScenarioError, ScenarioProblem, Span, Timestamp, parse};
+pub use scoreboard::PlantedBug;
 pub use system::{CaseOf, CostEstimate, PhaseReporter, ReductionOf, System, Verdict};
 
 pub use latent_sim as sim;

@@ -1,6 +1,7 @@
 //! The trait that a system implements to run under the harness.
 
 use crate::explain::GlossaryEntry;
+use crate::scoreboard::PlantedBug;
 use crate::{Case, Detection, Problem, Reduction, Report, Scenario, ScenarioProblem, Screen};
 use latent_sim::{Fault, World};
 use latent_verdict::{OutcomeFacts, Violation};
@@ -60,6 +61,11 @@ pub trait System: Sized + 'static {
     /// the fingerprint. `None`: they print the fingerprint.
     fn phrase(_invariant: &str, _kind: &str) -> Option<&'static str> {
         None
+    }
+
+    /// Mistakes planted on purpose, each in the release of its name: see [`System::set_release`].
+    fn planted_bugs() -> Vec<PlantedBug> {
+        Vec::new()
     }
 
     /// Deploys the release `name` to the whole system under test, from the start to the end of the faults.

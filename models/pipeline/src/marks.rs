@@ -137,6 +137,8 @@ latent_ports::marks! {
     RECOVERY_TEE_DAMAGED = "recovery.tee-damaged";
     /// Production does not hold what a recovery wrote.
     RECOVERY_VERIFY_FAILED = "recovery.verify-failed";
+    /// A planted bug of the release made a difference; the subject is its name.
+    RELEASE_BUG_REACHED = "release.bug-reached";
     /// A project's copies were compared.
     REPAIR_COMPARED = "repair.compared";
     /// A project's nightly comparison is complete.

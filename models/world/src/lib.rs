@@ -35,6 +35,7 @@ pub use plan::{WorldPlan, workload};
 pub use run::findings::Findings;
 pub use scenario::WorldConfig;
 
+use latent_engine::PlantedBug;
 use latent_engine::explain::GlossaryEntry;
 use latent_engine::sim::{Fault, World};
 use latent_engine::{
@@ -85,6 +86,10 @@ impl System for Latent {
 
     fn phrase(invariant: &str, kind: &str) -> Option<&'static str> {
         violation_kind(invariant, kind).map(|kind| kind.phrase)
+    }
+
+    fn planted_bugs() -> Vec<PlantedBug> {
+        cluster::releases::planted_bugs()
     }
 
     fn set_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), Problem> {

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod bugs;
 mod completions;
 mod context;
 mod corpus;
@@ -60,6 +61,8 @@ enum Command {
     Shrink(shrink::Args),
     /// Run and manage the regression cases
     Corpus(corpus::Args),
+    /// Measure how soon each planted bug is caught
+    Bugs(bugs::Args),
     /// Explain a term of a verdict: an invariant, outcome, exit code, mark or fingerprint
     Explain(explain::Args),
     /// List the built-in scenarios
@@ -123,6 +126,7 @@ where
         Command::Repro(arguments) => repro::run::<S>(&context, &arguments),
         Command::Shrink(arguments) => shrink::run::<S>(&context, &arguments),
         Command::Corpus(arguments) => corpus::run::<S>(&context, &arguments),
+        Command::Bugs(arguments) => bugs::run::<S>(&context, &arguments),
         Command::Merge(arguments) => merge::run::<S>(&context, &arguments),
         Command::Print(arguments) => print::run::<S>(&context, &arguments),
         Command::Scenarios => scenarios::run::<S>(&context),

@@ -1,5 +1,6 @@
 //! Report formats: one screen for people, one JSON object for programs.
 
+pub(crate) mod bugs;
 pub(crate) mod enumerate;
 pub(crate) mod escape;
 pub(crate) mod finding;

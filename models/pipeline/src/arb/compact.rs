@@ -69,8 +69,11 @@ impl<E: Env> ArbStore<E> {
         if self.boot.release.has(Bug::CompactionAltersEvent) {
             // Planted bug: events take less space as re-serialized JSON than as sent.
             for record in &mut merged {
-                if let Ok(event) = serde_json::from_slice::<serde_json::Value>(&record.json) {
-                    record.json = event.to_string().into();
+                let Ok(event) = serde_json::from_slice::<serde_json::Value>(&record.json) else { continue };
+                let shorter = event.to_string();
+                if shorter.as_bytes() != record.json.as_ref() {
+                    self.boot.release.reached(&self.env, Bug::CompactionAltersEvent);
+                    record.json = shorter.into();
                 }
             }
         }

@@ -208,7 +208,8 @@ async fn compact_day<E: Env>(
         env.mark(Mark { name: marks::COMPACTION_RERUN_WITH_LATE_DATA, subject: &subject });
     }
     let mut live = compacted(start);
-    for run in plan {
+    let mut runs = plan.into_iter().peekable();
+    while let Some(run) = runs.next() {
         let keep = live.iter().copied().filter(|id| !run.inputs.contains(id)).collect();
         let order = ArbRequest::Run { project, day: start.day, token, inputs: run.inputs, keep };
         let (response, _) = call(env, disk, &order, Bytes::new(), CALL_TIMEOUT).await?;
@@ -217,6 +218,8 @@ async fn compact_day<E: Env>(
         };
         if !boot.release.has(Bug::RecompactionOverwrites) {
             live = now_live;
+        } else if runs.peek().is_some() {
+            boot.release.reached(env, Bug::RecompactionOverwrites);
         }
     }
     Ok(())

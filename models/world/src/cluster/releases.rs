@@ -3,7 +3,8 @@
 use crate::scenario::bug_names::{HOSTILE, bug_names};
 use crate::scenario::{Deploy, DeployTarget, ReleaseConfig, WorldConfig};
 use latent_engine::verdict::Outcome;
-use latent_engine::{Problem, Scenario};
+use latent_engine::{PlantedBug, Problem, Scenario};
+use latent_pipeline::marks::RELEASE_BUG_REACHED;
 use latent_pipeline::release::{Bug, Release};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +35,18 @@ pub(crate) fn releases(config: &WorldConfig) -> BTreeMap<String, DeployedRelease
         releases.insert(release.name.clone(), DeployedRelease { release, is_hostile });
     }
     releases
+}
+
+/// Returns the bugs that can be planted in the pipeline.
+pub(crate) fn planted_bugs() -> Vec<PlantedBug> {
+    let of = |bug: &Bug| PlantedBug {
+        name: bug.name(),
+        mistake: bug.mistake(),
+        source: bug.source(),
+        trigger: RELEASE_BUG_REACHED,
+        equivalent: None,
+    };
+    Bug::ALL.iter().map(of).collect()
 }
 
 /// Deploys a release to all of production from the start to the end: one of the scenario's releases, one with the

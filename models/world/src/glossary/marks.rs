@@ -53,6 +53,10 @@ fn group(prefix: &str) -> [&'static str; 2] {
             "Recovery is what brings lost events back.",
             "No alarm, no operator and no planned recovery in the scenario; in a drill the mark begins with `drill:`.",
         ],
+        "release" => [
+            "It shows that a run says something about a planted bug.",
+            "A release without planted bugs, or a condition that the run does not create.",
+        ],
         "repair" => [
             "Comparison and repair keep the copies equal.",
             "A run that ends before the nightly comparison, or copies that never differ.",
