@@ -313,7 +313,7 @@ pub struct AuditSchedule {
 pub struct ReleaseConfig {
     /// Name of the release.
     pub name: String,
-    /// Names of planted bugs: `recompaction-overwrites`, `compaction-alters-event`, `hostile`.
+    /// Names of planted bugs, as `latent bugs` prints them; or `hostile`, an adversary beside the node's tasks.
     pub bugs: Vec<String>,
 }
 
