@@ -340,6 +340,7 @@ fn wrong_usage_is_2() {
       repro        Reproduce a run exactly, optionally with its event log
       shrink       Shrink a failing case
       corpus       Run and manage the regression cases
+      bugs         Measure how soon each planted bug is caught
       explain      Explain a term of a verdict: an invariant, outcome, exit code, mark or fingerprint
       scenarios    List the built-in scenarios
       marks        List the marks that a scenario can require or a fault can wait for

@@ -9,7 +9,8 @@ pub(crate) fn finding_text<S: System>(finding: &Finding) -> String {
     if finding.fingerprint.is_empty() || finding.fingerprint == ended {
         return ended.to_owned();
     }
-    format!("{ended}: {}", fingerprint_text::<S>(&finding.fingerprint))
+    let words = fingerprint_text::<S>(&finding.fingerprint);
+    if words == finding.fingerprint { format!("{ended} {words}") } else { format!("{ended}: {words}") }
 }
 
 /// Returns `W1 acknowledged records missing (loss, after crash)` for `W1:missing:after-crash:loss`; the fingerprint

@@ -126,7 +126,9 @@ fn failures(printed: &SweepReport<'_>, screen: &mut Screen) {
         let head = if group.fingerprint.is_empty() || group.fingerprint == group.ended() {
             head.plain(format!("  {times}"))
         } else {
-            head.plain(format!(": {}  {times}", (printed.describe)(&group.fingerprint)))
+            let words = (printed.describe)(&group.fingerprint);
+            let is_same = words == group.fingerprint;
+            head.plain(format!("{}{words}  {times}", if is_same { " " } else { ": " }))
         };
         screen.item(if index == 0 { "failures" } else { "" }, head);
         let fastest = &group.cases[0];

@@ -47,10 +47,10 @@ fn each_command_has_help() {
           --junit <FILE>                Write results as JUnit XML to this file at the end; `-` is the
                                         standard output
           --force                       Overwrite a file that is not JUnit XML
-          --max-items <N>               Allow scenarios with up to this many items [env:
-                                        LATENT_MAX_ITEMS=] [default: 1000000]
           --resume                      Continue the interrupted sweep in the file of --json; without
                                         scenarios and seeds, with its own settings
+          --max-items <N>               Allow scenarios with up to this many items [env:
+                                        LATENT_MAX_ITEMS=] [default: 1000000]
           --resume-if-exists            Continue if the results file exists, else start: for a scheduler
                                         that repeats the same command
           --annotate                    Write annotations and the job summary for GitHub Actions

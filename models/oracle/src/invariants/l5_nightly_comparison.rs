@@ -155,7 +155,7 @@ mod tests {
         let mut checker = checker_with_write(NOON_MS);
         assert_eq!(found(&mut checker, &differ, late - 1), [""; 0], "the comparison is running");
         assert_eq!(found(&mut checker.clone(), &equal, late), [""; 0]);
-        assert_eq!(found(&mut checker, &differ, late), ["L5 not-brought-together 1"]);
+        assert_eq!(found(&mut checker, &differ, late), ["L5 not-converged 1"]);
         assert_eq!(found(&mut checker, &differ, late + HOUR_MS), [""; 0], "there is one comparison a night");
         let mut late_in_the_night = checker_with_write(COMPARED_MS + 1);
         assert_eq!(found(&mut late_in_the_night, &differ, late), [""; 0], "the next comparison covers it");
@@ -167,6 +167,6 @@ mod tests {
         let late = COMPARED_MS + WITHIN_MS + 1;
         let mut checker = checker_with_write(NOON_MS);
         assert_eq!(found(&mut checker, &differ, late), [""; 0]);
-        assert_eq!(found(&mut checker, &differ, late + 24 * HOUR_MS), ["L5 not-brought-together 1"]);
+        assert_eq!(found(&mut checker, &differ, late + 24 * HOUR_MS), ["L5 not-converged 1"]);
     }
 }

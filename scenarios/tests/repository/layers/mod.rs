@@ -10,9 +10,10 @@ use imports::Imports;
 use std::path::PathBuf;
 
 /// Top-level modules of the pipeline, bottom to top: each uses only modules of the lines above it.
-const PIPELINE: [&[&str]; 10] = [
+const PIPELINE: [&[&str]; 11] = [
     // Values and permissions.
-    &["marks", "zone", "codec", "access", "release"],
+    &["marks", "zone", "codec", "access"],
+    &["release"],
     &["config", "record", "hold"],
     &["boot_config", "merge", "union", "wire"],
     // The event store.
