@@ -60,8 +60,8 @@ pub(crate) fn run_all<T: Sync>(
 /// Interval at which a signal is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// As [`run_all`], until a signal arrives or `on_done` returns false: then running workers are killed and their results
-/// dropped.
+/// As [`run_all`], until a signal arrives or `on_done` returns false. Then no case starts, and results of running ones are
+/// dropped. A signal kills them.
 pub(crate) fn run_until<T: Sync>(
     signal: &AtomicUsize,
     items: &[T],
@@ -88,17 +88,24 @@ pub(crate) fn run_until<T: Sync>(
             });
         }
         drop(to_main);
+        let mut is_stopped = false;
         loop {
             let received = from_jobs.recv_timeout(POLL_INTERVAL);
             if let Err(RecvTimeoutError::Disconnected) = received {
                 return;
             }
             // The signal may have killed a worker that ended now: that is not a result.
-            let is_over = signal.load(Ordering::Relaxed) != 0;
-            if is_over || received.is_ok_and(|(index, judged)| !on_done(index, judged)) {
+            if signal.load(Ordering::Relaxed) != 0 {
                 next.store(items.len(), Ordering::Relaxed);
                 supervisor::kill_all();
                 return;
+            }
+            if let Ok((index, judged)) = received
+                && !is_stopped
+                && !on_done(index, judged)
+            {
+                is_stopped = true;
+                next.store(items.len(), Ordering::Relaxed);
             }
         }
     });
