@@ -9,11 +9,12 @@ use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::arb::api::{ArbRequest, ArbResponse, call};
 use crate::arb::manifest::Tier;
 use crate::arb::write_call::encode_write;
-use crate::config::{BootConfig, Cluster};
+use crate::config::BootConfig;
 use crate::export::read_copy;
 use crate::heartbeat::JobTracker;
 use crate::marks;
 use crate::record::{Record, SetDigest};
+use crate::release::Bug;
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
 use crate::union::union;
 use crate::zone::Day;
@@ -53,7 +54,7 @@ pub async fn nightly<E: Env>(
         match table.next(now, env.clock().monotonic(), due_times) {
             NextJob::Sleep(wait) => env.clock().sleep(wait).await,
             NextJob::Due(project) => {
-                if compare(&env, &boot.cluster, &alarms, now - CUT_SLACK, project).await {
+                if compare(&env, &boot, &alarms, now - CUT_SLACK, project).await {
                     table.mark_done(project);
                     log.complete(NightlyJob::AntiEntropy, project);
                 } else {
@@ -71,11 +72,12 @@ type DayDigests = BTreeMap<Day, Vec<(NodeId, Option<SetDigest>)>>;
 /// acknowledged event.
 async fn compare<E: Env>(
     env: &E,
-    cluster: &Cluster,
+    boot: &BootConfig,
     alarms: &AlarmSender<E>,
     cut: UnixMs,
     project: u32,
 ) -> bool {
+    let cluster = &boot.cluster;
     let request = ArbRequest::Digests { project, arrived_before_ms: cut.0 };
     let answers =
         join_all(cluster.disks.iter().map(|disk| call(env, *disk, &request, Bytes::new(), CALL_TIMEOUT)))
@@ -102,7 +104,7 @@ async fn compare<E: Env>(
         let first = copies[0].1;
         let agree = first.is_some() && copies.len() == disks.len() && copies.iter().all(|(_, d)| *d == first);
         if !agree {
-            reconcile(env, cluster, project, day, &disks, &copies).await;
+            reconcile(env, boot, project, day, &disks, &copies).await;
             alarms.raise(Alarm::CopiesDiffer { project, day });
             continue;
         }
@@ -127,22 +129,28 @@ async fn release_quarantine<E: Env>(env: &E, disk: NodeId, project: u32, day: Da
 
 async fn reconcile<E: Env>(
     env: &E,
-    cluster: &Cluster,
+    boot: &BootConfig,
     project: u32,
     day: Day,
     disks: &[NodeId],
     copies: &[(NodeId, Option<SetDigest>)],
 ) {
+    let cluster = &boot.cluster;
     let subject = format!("p{project}/{day}");
     env.mark(Mark { name: marks::REPAIR_COPIES_DIFFER, subject: &subject });
     let read = join_all(disks.iter().map(|disk| read_copy(env, *disk, project, day))).await;
     let read: Vec<Vec<Record>> = read.into_iter().flatten().collect();
     let enough = read.len() >= cluster.replication.read_disks;
     if enough {
-        for (disk, _) in copies.iter().filter(|(_, digest)| digest.is_none()) {
+        for (index, (disk, _)) in copies.iter().filter(|(_, digest)| digest.is_none()).enumerate() {
+            // Planted bug: the index counts corrupt copies, not disks.
+            let ordered = if boot.release.has(Bug::WrongDirectory) { &disks[index] } else { disk };
+            if ordered != disk {
+                boot.release.reached(env, Bug::WrongDirectory);
+            }
             // A corrupt copy is quarantined only after the others were read.
             let quarantine = ArbRequest::Quarantine { project, day };
-            if call(env, *disk, &quarantine, Bytes::new(), CALL_TIMEOUT).await.is_err() {
+            if call(env, *ordered, &quarantine, Bytes::new(), CALL_TIMEOUT).await.is_err() {
                 env.mark(Mark { name: marks::REPAIR_QUARANTINE_FAILED, subject: &subject });
             }
         }

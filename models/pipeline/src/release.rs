@@ -20,6 +20,63 @@ pub enum Bug {
     /// output, so the second run drops the first one's output. The incident of February 2016.
     #[strum(props(source = "the incident of February 2016"))]
     RecompactionOverwrites,
+    /// A merge takes a block in which no key is left for the end of its inputs, and drops all later keys.
+    #[strum(props(source = "influxdb#8981"))]
+    EmptyKeyEndsMerge,
+    /// A run over a compacted day rewrites only the hours that the late data is in, and drops the others.
+    #[strum(props(source = "HIVE-28700"))]
+    BaseShardSkipped,
+    /// A lease has no fencing token: a worker that wakes after its lease commits over the work of another one.
+    #[strum(props(source = "RocksDB 6.11"))]
+    TwoCompactors,
+    /// A run removes all segments of its inputs' tiers, also those that arrived after it was planned.
+    #[strum(props(source = "prometheus#14584, influxdb_iox#1938"))]
+    ArrivalsDuringCompaction,
+    /// A merge that was planned again after a crash commits although its inputs are already merged.
+    #[strum(props(source = "quickwit#3854"))]
+    ReplanAfterCrash,
+    /// A merge leaves the event's name out of the de-duplication key.
+    #[strum(props(source = "the rule of the event API"))]
+    CoarseDedupeKey,
+    /// Garbage collection trusts a manifest whose last edit failed, and removes files that this edit may still name.
+    #[strum(props(source = "ClickHouse#114194"))]
+    StaleRootGc,
+    /// A run removes its inputs in one edit and adds its output in the next, so a failure between them loses both.
+    #[strum(props(source = "prometheus#7772"))]
+    DeleteNotAtomic,
+    /// A manifest edit that a full disk cut short stays, and the next edit is appended after it.
+    #[strum(props(source = "rocksdb#6316"))]
+    EnospcTearsManifest,
+    /// A failed sync of a segment is tried again, and the second answer is believed.
+    #[strum(props(source = "Rebello et al., USENIX ATC 2020"))]
+    RetryFailedFsync,
+    /// The rename of a run's output is not followed by a sync of its directory.
+    #[strum(props(source = "leveldb#195"))]
+    RenameWithoutDirsync,
+    /// An I/O error while a merge reads an input counts as the end of that input.
+    #[strum(props(source = "arcadedb#4320"))]
+    ErrorIsEof,
+    /// A block with a bad checksum is skipped, and the read succeeds.
+    #[strum(props(source = "cqlite#1391"))]
+    BadChecksumSkipped,
+    /// A boot removes files and directories of a store whose names it does not know.
+    #[strum(props(source = "Zhang et al., SOSP 2021"))]
+    UnknownFormatIsGarbage,
+    /// After a boot the ids of files continue from the clock: after a step back they are below used ids.
+    #[strum(props(source = "snowflake#6"))]
+    IdReuseAfterStep,
+    /// A run derives the days of old events from the project's present zone, and moves those whose day is another one.
+    #[strum(props(source = "the rule of the event API"))]
+    ZoneEditMovesDays,
+    /// A late event for a compacted day is acknowledged and dropped.
+    #[strum(props(source = "druid#11906"))]
+    LateRefused,
+    /// A disk measures lateness from the newest event: one event from the future makes live ones too old to store.
+    #[strum(props(source = "prometheus#8312"))]
+    FutureTimePoisons,
+    /// The order to set a corrupt day aside goes to another disk than the one that has it, and that disk obeys.
+    #[strum(props(source = "GitLab 2017"))]
+    WrongDirectory,
     /// A compaction run re-serializes each event: numbers, escapes and the order of members differ from what was sent.
     #[strum(props(source = "own"))]
     CompactionAltersEvent,

@@ -18,6 +18,7 @@ use bytes::{Bytes, BytesMut};
 use latent_ports::{Disk, Env, Mark};
 use latent_storekit::frame::FRAME_HEAD_BYTES;
 use latent_storekit::replace_file::{Leftover, NameSync, replace_file};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -34,13 +35,13 @@ impl<E: Env> ArbStore<E> {
         inputs: &[u64],
         keep: &[u64],
     ) -> Result<Vec<u64>, ArbFailure> {
-        self.leases.check(project, token).await?;
-        let subject = format!("p{project}/{day}");
+        let is_fenced_off = self.check_token(project, token).await?;
+        let (subject, date) = (format!("p{project}/{day}"), day);
         let day = self
             .day(project, day)?
             .ok_or_else(|| ArbFailure::Refused(format!("{subject} does not exist")))?;
         let mut created_ids = Vec::new();
-        let run = CompactionRun { token, inputs, keep, subject };
+        let run = CompactionRun { project, date, token, inputs, keep, subject, is_fenced_off };
         let ran = self.merge_and_commit(&day, &run, &mut created_ids).await;
         let mut day = day.lock().await;
         if ran.is_err() {
@@ -63,7 +64,7 @@ impl<E: Env> ArbStore<E> {
         run: &CompactionRun<'_>,
         created_ids: &mut Vec<u64>,
     ) -> Result<(), ArbFailure> {
-        let records = self.read_inputs(day, run.inputs).await?;
+        let records = self.read_inputs(day, run).await?;
         self.env.mark(Mark { name: marks::COMPACTION_MERGING, subject: &run.subject });
         let mut merged = merge(records);
         if self.boot.release.has(Bug::CompactionAltersEvent) {
@@ -77,6 +78,10 @@ impl<E: Env> ArbStore<E> {
                 }
             }
         }
+        self.dedupe_without_name(&mut merged);
+        if self.boot.release.has(Bug::ZoneEditMovesDays) {
+            self.move_to_days_of_present_zone(run.project, run.date, &mut merged).await?;
+        }
         let parts = || split(&merged, self.boot.cluster.compaction.output_max_bytes);
         let mut outputs = Vec::new();
         for part in parts() {
@@ -86,7 +91,13 @@ impl<E: Env> ArbStore<E> {
         let mut day = day.lock().await;
         // The request may have arrived twice, and its other execution may have finished first. A second output for the
         // same inputs would be a compacted file that the worker does not know about.
-        ensure_live(&day, run.inputs)?;
+        let is_live = ensure_live(&day, run.inputs);
+        if is_live.is_err() && self.boot.release.has(Bug::ReplanAfterCrash) {
+            // Planted bug: the inputs were live when the merge began.
+            self.boot.release.reached(&self.env, Bug::ReplanAfterCrash);
+        } else if !run.is_fenced_off {
+            is_live?;
+        }
         if outputs.iter().any(|output| output.id < day.manifest.next_id) {
             // Segments were opened in the meantime, and ids only increase. The outputs are written again under the
             // lock, with new ids.
@@ -98,27 +109,59 @@ impl<E: Env> ArbStore<E> {
                 outputs.push(self.write_output(&output_file, part).await?);
             }
         }
-        self.env.disk().sync_dir(&day.dir()).await?;
+        if !outputs.is_empty() && self.boot.release.has(Bug::RenameWithoutDirsync) {
+            // Planted bug: the bytes are durable. The commit names files that a power loss takes.
+            self.boot.release.reached(&self.env, Bug::RenameWithoutDirsync);
+        } else {
+            self.env.disk().sync_dir(&day.dir()).await?;
+        }
         self.env.mark(Mark { name: marks::COMPACTION_OUTPUT_DURABLE, subject: &run.subject });
-        self.leases.check(day.project, run.token).await?;
+        self.check_token(day.project, run.token).await?;
         self.commit_run(&mut day, run, outputs).await
+    }
+
+    /// Refuses a token that is not the newest. Returns whether a planted bug lets it pass all the same.
+    async fn check_token(&self, project: u32, token: u64) -> Result<bool, ArbFailure> {
+        match self.leases.check(project, token).await {
+            Err(ArbFailure::StaleToken { .. }) if self.boot.release.has(Bug::TwoCompactors) => {
+                // Planted bug: the worker held the lease when it planned the run.
+                self.boot.release.reached(&self.env, Bug::TwoCompactors);
+                Ok(true)
+            }
+            checked => checked.map(|()| false),
+        }
     }
 
     async fn read_inputs(
         &self,
         day: &Arc<Mutex<DayStore<E>>>,
-        inputs: &[u64],
+        run: &CompactionRun<'_>,
     ) -> Result<Vec<Record>, ArbFailure> {
         let mut day = day.lock().await;
-        ensure_live(&day, inputs)?;
-        self.seal(&mut day, Some(inputs)).await?;
-        let mut records = Vec::new();
-        for id in inputs {
+        if !run.is_fenced_off {
+            ensure_live(&day, run.inputs)?;
+        }
+        self.seal(&mut day, Some(run.inputs)).await?;
+        let (mut records, mut blocks) = (Vec::new(), Vec::new());
+        for id in run.inputs {
             let Some(entry) = day.manifest.live.get(id) else { continue };
-            for block in self.read_segment(&day, entry).await?.blocks {
+            let segment = match self.read_segment(&day, entry).await {
+                Err(ArbFailure::Disk(_)) if self.boot.release.has(Bug::ErrorIsEof) => {
+                    // Planted bug: where no more can be read, the input ends.
+                    self.boot.release.reached(&self.env, Bug::ErrorIsEof);
+                    continue;
+                }
+                read => read?,
+            };
+            if segment.blocks.is_empty() {
+                blocks.push((entry.tier, records.len()));
+            }
+            for block in segment.blocks {
                 decode_block(&block, &mut records)?;
+                blocks.push((entry.tier, records.len()));
             }
         }
+        self.drop_from_inputs(&mut records, &blocks);
         Ok(records)
     }
 
@@ -142,10 +185,33 @@ impl<E: Env> ArbStore<E> {
         run: &CompactionRun<'_>,
         outputs: Vec<FileEntry>,
     ) -> Result<(), ArbFailure> {
-        let subject = run.subject.as_str();
-        let edit = day.manifest.commit_run(run.token, run.inputs, run.keep, outputs);
-        day.commit(&edit).await?;
+        let (subject, release) = (run.subject.as_str(), &self.boot.release);
+        let mut edit = day.manifest.commit_run(run.token, run.inputs, run.keep, outputs);
+        if release.has(Bug::ArrivalsDuringCompaction) {
+            // Planted bug: a run has merged all segments of its inputs' tiers.
+            let live = &day.manifest.live;
+            let tiers: BTreeSet<Tier> =
+                run.inputs.iter().filter_map(|id| live.get(id)).map(|entry| entry.tier).collect();
+            let arrived = |e: &&FileEntry| {
+                e.tier != Tier::Compacted && tiers.contains(&e.tier) && !run.inputs.contains(&e.id)
+            };
+            let arrived: Vec<u64> = live.values().filter(arrived).map(|entry| entry.id).collect();
+            if !arrived.is_empty() {
+                release.reached(&self.env, Bug::ArrivalsDuringCompaction);
+                day.open.retain(|_, segment| !arrived.contains(&segment.id));
+                edit.remove.extend(arrived);
+            }
+        }
         let gone = edit.remove.iter().map(|id| day.path(*id)).collect();
+        if release.has(Bug::DeleteNotAtomic) && !edit.remove.is_empty() {
+            // Planted bug: the removal is an edit of its own.
+            let mut removal = day.manifest.next_edit(run.token);
+            removal.remove = std::mem::take(&mut edit.remove);
+            day.commit(&removal).await?;
+            release.reached(&self.env, Bug::DeleteNotAtomic);
+            edit.version += 1;
+        }
+        day.commit(&edit).await?;
         self.schedule_removal(day.project, day.day, gone);
         self.env.mark(Mark { name: marks::COMPACTION_COMMITTED, subject });
         if edit.compactions > 1 {
@@ -167,10 +233,14 @@ fn ensure_live<E: Env>(day: &DayStore<E>, inputs: &[u64]) -> Result<(), ArbFailu
 
 /// Parameters of one run.
 struct CompactionRun<'a> {
+    project: u32,
+    date: Day,
     token: u64,
     inputs: &'a [u64],
     keep: &'a [u64],
     subject: String,
+    /// Whether the token was stale when the run began, and a planted bug let it pass.
+    is_fenced_off: bool,
 }
 
 /// Destination of an output.

@@ -4,9 +4,11 @@ use super::api::ArbFailure;
 use super::log::DurableLog;
 use super::manifest::{Manifest, ManifestEdit, Tier};
 use crate::record::SetDigest;
+use crate::release::{Bug, Release};
 use crate::zone::Day;
 use latent_ports::{Disk, Env};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Header of a manifest.
@@ -24,6 +26,8 @@ pub(super) struct OpenSegment<F> {
 
 /// One project's day.
 pub(super) struct DayStore<E: Env> {
+    pub env: E,
+    pub release: Arc<Release>,
     pub project: u32,
     pub day: Day,
     pub manifest: Manifest,
@@ -67,6 +71,10 @@ impl<E: Env> DayStore<E> {
         let refused = |error| ArbFailure::Refused(format!("{}: {error}", self.dir()));
         self.manifest.check(edit).map_err(refused)?;
         let text = serde_json::to_vec(edit).map_err(|e| ArbFailure::Refused(format!("edit: {e}")))?;
+        // Planted bug: the log ends where its file ends.
+        if self.release.has(Bug::EnospcTearsManifest) && self.log.accept_cut_append().await? {
+            self.release.reached(&self.env, Bug::EnospcTearsManifest);
+        }
         if let Err(error) = self.log.append(&text).await {
             // The device may be unable to read the block at the end of the log; then no edit will ever succeed.
             self.verified = None;

@@ -10,6 +10,7 @@ use super::api::ArbFailure;
 use super::quarantine::quarantined_day;
 use super::store::{ArbStore, lock};
 use crate::marks;
+use crate::release::Bug;
 use crate::zone::Day;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, Mark};
 use std::time::Duration;
@@ -138,7 +139,7 @@ impl<E: Env> ArbStore<E> {
     }
 
     /// Removes a quarantine directory. A crash may leave part of it; the directory is then released again.
-    async fn remove_quarantine_dir(&self, dir: &str) -> Result<(), DiskError> {
+    pub(super) async fn remove_quarantine_dir(&self, dir: &str) -> Result<(), DiskError> {
         let disk = self.env.disk();
         for file in disk.list(dir).await? {
             disk.remove(&format!("{dir}/{}", file.name)).await?;
@@ -169,12 +170,19 @@ impl<E: Env> ArbStore<E> {
         if day.manifest.live.keys().any(|id| day.path(*id) == path) {
             return RemovalOutcome::NotNeeded;
         }
+        // Planted bug: the manifest in memory is up to date.
+        let is_stale = day.log.is_tail_unknown() && self.boot.release.has(Bug::StaleRootGc);
         // A failed edit may reappear after a crash and name this file, so it must be truncated first.
-        if day.log.repair_tail().await.is_err() {
+        if !is_stale && day.log.repair_tail().await.is_err() {
             return RemovalOutcome::Deferred;
         }
         match self.env.disk().remove(path).await {
-            Ok(()) => RemovalOutcome::Removed,
+            Ok(()) => {
+                if is_stale {
+                    self.boot.release.reached(&self.env, Bug::StaleRootGc);
+                }
+                RemovalOutcome::Removed
+            }
             Err(error) if error.kind == DiskErrorKind::NotFound => RemovalOutcome::NotNeeded,
             Err(_) => RemovalOutcome::Deferred,
         }

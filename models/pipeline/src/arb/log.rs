@@ -101,6 +101,8 @@ pub struct DurableLog<F> {
     header: &'static [u8],
     durable_bytes: u64,
     is_tail_unknown: bool,
+    /// Whether the tail is unknown because the disk was full.
+    is_cut_by_full_disk: bool,
 }
 
 impl<F: File> DurableLog<F> {
@@ -146,8 +148,14 @@ impl<F: File> DurableLog<F> {
         let file = disk.open(path, OpenMode::Create).await.map_err(ArbFailure::from)?;
         let size = file.size_bytes().await?;
         let bytes = read_full(&file, 0, size).await?;
-        let mut log =
-            DurableLog { file, path: path.to_owned(), header, durable_bytes: 0, is_tail_unknown: false };
+        let mut log = DurableLog {
+            file,
+            path: path.to_owned(),
+            header,
+            durable_bytes: 0,
+            is_tail_unknown: false,
+            is_cut_by_full_disk: false,
+        };
         let unwritten = bytes.iter().all(|byte| *byte == 0);
         if bytes.len() < header.len() || unwritten {
             // Interrupted while it was created: nothing in it was ever acknowledged.
@@ -188,11 +196,28 @@ impl<F: File> DurableLog<F> {
     async fn put_at_end(&mut self, bytes: Bytes) -> Result<(), ArbFailure> {
         let len = bytes.len() as u64;
         self.is_tail_unknown = true;
-        self.file.append(bytes).await?;
+        let appended = self.file.append(bytes).await;
+        self.is_cut_by_full_disk = appended.as_ref().is_err_and(|e| e.kind == DiskErrorKind::NoSpace);
+        appended?;
         self.file.sync().await?;
         self.is_tail_unknown = false;
         self.durable_bytes += len;
         Ok(())
+    }
+
+    /// Whether a failed append may have left something after the last durable frame.
+    pub(super) fn is_tail_unknown(&self) -> bool {
+        self.is_tail_unknown
+    }
+
+    /// Counts what a full disk left of an append as durable, for a planted bug. Returns whether it left something.
+    pub(super) async fn accept_cut_append(&mut self) -> Result<bool, ArbFailure> {
+        if !self.is_tail_unknown || !self.is_cut_by_full_disk {
+            return Ok(false);
+        }
+        let before = std::mem::replace(&mut self.durable_bytes, self.file.size_bytes().await?);
+        self.is_tail_unknown = false;
+        Ok(before < self.durable_bytes)
     }
 
     /// Reads back the durable part, so that a log that would be unreadable at the next boot is found now.

@@ -8,6 +8,7 @@
 //!   `gc` (with `gc_queue`). `day_store`: one day. `segment`: segment files. `log`: durable logs.
 //! - `quarantine`, `missing_dirs`: days that fail verification, and days without their directory.
 //! - `lease`: fencing tokens.
+//! - `planted`: planted bugs that need more than a line.
 //! - `api`, `write_call`, `server`: calls from other nodes.
 
 pub mod api;
@@ -24,6 +25,7 @@ mod day_store;
 mod gc;
 mod gc_queue;
 mod missing_dirs;
+mod planted;
 mod quarantine;
 mod read;
 mod recover;

@@ -11,6 +11,7 @@ use super::manifest::ManifestEdit;
 use super::segment::segment_id;
 use super::store::{ArbStore, create_dir, lock};
 use crate::marks;
+use crate::release::Bug;
 use crate::zone::Day;
 use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
 use latent_storekit::frame::{self, ScanEnd};
@@ -88,7 +89,14 @@ impl<E: Env> ArbStore<E> {
     pub async fn quarantine(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
         let _creation_lock = self.creating.lock().await;
         if !lock(&self.corrupt).contains_key(&(project, day)) {
-            self.confirm_unreadable(project, day).await?;
+            let confirmed = self.confirm_unreadable(project, day).await;
+            if matches!(confirmed, Err(ArbFailure::Refused(_))) && self.boot.release.has(Bug::WrongDirectory)
+            {
+                // Planted bug: the caller has looked.
+                self.boot.release.reached(&self.env, Bug::WrongDirectory);
+            } else {
+                confirmed?;
+            }
         }
         // Earlier writes and runs hold the day's lock until they finish; later ones do not find the day.
         let old = self.days().get(&(project, day)).cloned();

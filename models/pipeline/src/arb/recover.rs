@@ -13,8 +13,9 @@ use super::segment::{SEGMENT_HEADER_BYTES, segment_id};
 use super::store::{ArbStore, lock};
 use crate::config::BootConfig;
 use crate::record::scan_blocks;
+use crate::release::Bug;
 use crate::zone::Day;
-use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, FileType, OpenMode, read_full};
+use latent_ports::{Clock, DirEntry, Disk, DiskErrorKind, Env, File, FileType, OpenMode, read_full};
 use latent_storekit::frame::ScanEnd;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ impl<E: Env> ArbStore<E> {
             dirty: StdMutex::default(),
             corrupt: StdMutex::default(),
             quarantined: StdMutex::default(),
+            newest_event_ms: StdMutex::default(),
             creating: Mutex::new(()),
             untrusted: untrusted.clone(),
         };
@@ -63,7 +65,10 @@ impl<E: Env> ArbStore<E> {
         for entry in disk.list("arb").await? {
             let Ok(project) = entry.name.parse::<u32>() else { continue };
             disk.sync_dir(&format!("arb/{project}")).await?;
-            let names = disk.list(&format!("arb/{project}")).await?;
+            let mut names = disk.list(&format!("arb/{project}")).await?;
+            if self.boot.release.has(Bug::UnknownFormatIsGarbage) {
+                self.remove_unknown(project, &mut names).await;
+            }
             let aside = lease::files_before(&names);
             if aside > 0 || names.iter().any(|name| name.name == "lease") {
                 self.leases.recover(&self.env, project, aside, retry_device).await?;
@@ -117,6 +122,14 @@ impl<E: Env> ArbStore<E> {
                 self.schedule_removal(project, day, vec![format!("{dir}/{}", entry.name)]);
             }
         }
+        if self.boot.release.has(Bug::IdReuseAfterStep) {
+            // Planted bug: time only goes forward, so seconds are unique above all ids of earlier boots.
+            let seconds = self.env.clock().wall().0.max(0) as u64 / 1_000;
+            if seconds < next_id {
+                self.boot.release.reached(&self.env, Bug::IdReuseAfterStep);
+            }
+            next_id = seconds;
+        }
         for entry in manifest.live.values().filter(|entry| !entry.sealed) {
             truncate_torn_tail(disk, (project, day), &format!("{dir}/{}.seg", entry.id)).await?;
         }
@@ -126,6 +139,8 @@ impl<E: Env> ArbStore<E> {
         }
         let (open, failed_appends) = (BTreeMap::new(), BTreeMap::new());
         Ok(DayStore {
+            env: self.env.clone(),
+            release: self.boot.release.clone(),
             project,
             day,
             manifest,

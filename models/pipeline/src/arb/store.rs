@@ -33,6 +33,8 @@ pub struct ArbStore<E: Env> {
     pub(super) corrupt: StdMutex<BTreeMap<(u32, Day), String>>,
     /// Days with a quarantine directory.
     pub(super) quarantined: StdMutex<BTreeSet<(u32, Day)>>,
+    /// Time of the newest event that this process has stored, by project. Kept for a planted bug alone.
+    pub(super) newest_event_ms: StdMutex<BTreeMap<u32, i64>>,
     pub(super) creating: Mutex<()>,
     pub(super) untrusted: UntrustedLogs,
 }

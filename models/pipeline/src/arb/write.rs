@@ -5,12 +5,13 @@
 //! appended to again, is read up to its earlier durable length, and the next write opens another segment.
 
 use super::api::{ArbFailure, WriteBlock};
-use super::day_store::{DayStore, OpenSegment};
+use super::day_store::{DayStore, FileOf, OpenSegment};
 use super::manifest::{FileEntry, Tier};
 use super::segment::{SEGMENT_HEADER_BYTES, segment_header};
 use super::store::{ArbStore, lock};
 use crate::marks;
 use crate::record::{ArrivalId, Record, decode_block, encode_framed_block, scan_blocks};
+use crate::release::Bug;
 use crate::zone::Day;
 use bytes::Bytes;
 use latent_ports::{Disk, DiskError, Env, File, Mark, OpenMode};
@@ -68,6 +69,21 @@ impl<E: Env> ArbStore<E> {
             let skipped = self.append_absent(&mut locked, part.tier, block, framed).await;
             return self.note_if_corrupt(project, part.day, skipped);
         }
+        let release = &self.boot.release;
+        if release.has(Bug::LateRefused) && part.tier == Tier::Late && locked.manifest.compactions > 0 {
+            // Planted bug: the day is over.
+            release.reached(&self.env, Bug::LateRefused);
+            return Ok(0);
+        }
+        if release.has(Bug::FutureTimePoisons)
+            && part.tier == Tier::OnTime
+            && let Some((framed, records)) = self.drop_too_old(project, part.day, block)?
+        {
+            if records > 0 {
+                self.append(&mut locked, part.tier, framed, records as u64).await?;
+            }
+            return Ok(0);
+        }
         self.append(&mut locked, part.tier, framed, block_records(block)).await?;
         Ok(0)
     }
@@ -116,7 +132,7 @@ impl<E: Env> ArbStore<E> {
             Some(mut segment) if segment.bytes < full => {
                 let len = framed.len() as u64;
                 // During the append the segment is not in `open`, so an error leaves it closed permanently.
-                if let Err(error) = append_durably(&segment.file, framed).await {
+                if let Err(error) = self.append_durably(&segment.file, framed).await {
                     day.failed_appends.insert(segment.id, segment.bytes);
                     day.digest = None;
                     return Err(error.into());
@@ -157,7 +173,7 @@ impl<E: Env> ArbStore<E> {
         let file = self.env.disk().open(&day.path(id), OpenMode::CreateNew).await?;
         let bytes = (SEGMENT_HEADER_BYTES + framed.len()) as u64;
         file.append(segment_header(tier, day.project, day.day, id)).await?;
-        append_durably(&file, framed).await?;
+        self.append_durably(&file, framed).await?;
         self.env.disk().sync_dir(&day.dir()).await?;
         let mut edit = day.manifest.next_edit(0);
         edit.add.push(FileEntry { id, tier, sealed: false, bytes: 0, records: 0, hash: String::new() });
@@ -167,11 +183,18 @@ impl<E: Env> ArbStore<E> {
         self.env.mark(Mark { name: marks::ARB_SEGMENT_OPENED, subject: "" });
         Ok(())
     }
-}
 
-async fn append_durably<F: File>(file: &F, bytes: Bytes) -> Result<(), DiskError> {
-    file.append(bytes).await?;
-    file.sync().await
+    async fn append_durably(&self, file: &FileOf<E>, bytes: Bytes) -> Result<(), DiskError> {
+        file.append(bytes).await?;
+        let synced = file.sync().await;
+        if synced.is_err() && self.boot.release.has(Bug::RetryFailedFsync) {
+            // Planted bug: a sync that succeeds has written everything.
+            file.sync().await?;
+            self.boot.release.reached(&self.env, Bug::RetryFailedFsync);
+            return Ok(());
+        }
+        synced
+    }
 }
 
 /// Returns the record count in a block's header.
