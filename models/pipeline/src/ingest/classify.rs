@@ -34,21 +34,24 @@ pub fn classify(
     edge: u16,
     sequence: u64,
 ) -> Result<ClassifiedRequest, RequestError> {
+    let decoded = decode(cluster, request)?;
+    Ok(place(cluster, decoded, request.arrived_ms, edge, sequence))
+}
+
+/// Decodes a request. Events of no project are marked as errors.
+///
+/// # Errors
+/// See [`classify`].
+pub(super) fn decode(cluster: &Cluster, request: &RawRequest<'_>) -> Result<DecodedRequest, RequestError> {
     let may_import = |project: Option<u32>, user: Option<&str>| {
         let known = project.and_then(|id| cluster.projects.get(&id));
         known.is_some_and(|project| user == Some(project.secret.as_str()))
     };
     let mut decoded = wire::decode(request, may_import)?;
-    let import_project = match decoded.api {
-        Api::Import { project, .. } => project,
-        Api::Track { .. } => None,
-    };
-    let project_of = |event: &DecodedEvent| {
-        import_project.or_else(|| event.token.as_ref().and_then(|token| cluster.by_token.get(token)).copied())
-    };
+    let api = decoded.api;
     for item in &mut decoded.items {
         let Ok(event) = item else { continue };
-        if project_of(event).is_none() {
+        if project_of(cluster, api, event).is_none() {
             *item = Err(ItemError {
                 index: event.index,
                 insert_id: event.insert_id.clone(),
@@ -57,24 +60,44 @@ pub fn classify(
             });
         }
     }
+    Ok(decoded)
+}
+
+/// Returns the project of an event: of its import, or of its token.
+fn project_of(cluster: &Cluster, api: Api, event: &DecodedEvent) -> Option<u32> {
+    let import_project = match api {
+        Api::Import { project, .. } => project,
+        Api::Track { .. } => None,
+    };
+    import_project.or_else(|| event.token.as_ref().and_then(|token| cluster.by_token.get(token)).copied())
+}
+
+/// Determines project, day and tier of each accepted event.
+pub(super) fn place(
+    cluster: &Cluster,
+    decoded: DecodedRequest,
+    arrived_ms: i64,
+    edge: u16,
+    sequence: u64,
+) -> ClassifiedRequest {
     let mut records = RecordsByDay::new();
     for event in decoded.accepted() {
-        let Some(project) = project_of(event) else { continue };
+        let Some(project) = project_of(cluster, decoded.api, event) else { continue };
         let arrival = ArrivalId { edge, sequence, item: event.index };
-        let (time, arrived) = (UnixMs(event.time_ms), UnixMs(request.arrived_ms));
+        let (time, arrived) = (UnixMs(event.time_ms), UnixMs(arrived_ms));
         let day = cluster.projects[&project].zones.day(time, arrived);
         let tier =
             if arrived.since(time) >= cluster.replication.late_after { Tier::Late } else { Tier::OnTime };
         records.entry((project, day, tier)).or_default().push(Record {
             arrival,
             repair: 0,
-            arrived_ms: request.arrived_ms,
+            arrived_ms,
             time_ms: event.time_ms,
             key: wire::key(&event.name, &event.distinct_id, event.insert_id.as_deref(), arrival),
             json: event.raw.clone(),
         });
     }
-    Ok(ClassifiedRequest { decoded, records })
+    ClassifiedRequest { decoded, records }
 }
 
 /// Returns the accepted events of a request in the tee; none when it was refused.
