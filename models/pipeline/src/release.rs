@@ -80,6 +80,32 @@ pub enum Bug {
     /// A compaction run re-serializes each event: numbers, escapes and the order of members differ from what was sent.
     #[strum(props(source = "own"))]
     CompactionAltersEvent,
+    /// Ingest answers once it has sent a write, before any disk has synced it.
+    #[strum(props(source = "etcd#14370"))]
+    AckBeforeDurable,
+    /// Ingest takes the answer of a disk for success although its body reports that parts of the write failed.
+    #[strum(props(source = "vector#2968"))]
+    ItemErrorsIgnored,
+    /// One invalid event of an import drops the valid ones of its batch, which the answer counts as imported.
+    #[strum(props(source = "logstash#3283"))]
+    PoisonDropsBatch,
+    /// An event that is too large for the write queue is dropped without an error.
+    #[strum(props(source = "PostHog#3068"))]
+    OversizeVanishes,
+    /// The unit of `time` is determined once per batch: seconds in a batch that starts with milliseconds count as
+    /// milliseconds.
+    #[strum(props(source = "own: two units are legal"))]
+    SecondsAsMilliseconds,
+    /// A request that reaches its second ingest node gets a new number, so the part that the first node stored is
+    /// stored twice.
+    #[strum(props(source = "snowplow#2438"))]
+    ReplayDoubles,
+    /// A hint is written from a buffer that a later request of another project has taken over.
+    #[strum(props(source = "KAFKA-19012"))]
+    FiledUnderAnotherProject,
+    /// A request is validated and placed by the clock of the ingest node, not by its arrival at the edge.
+    #[strum(props(source = "StarRocks#77709"))]
+    ValidatedAtCommit,
 }
 
 impl Bug {

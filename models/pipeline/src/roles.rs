@@ -77,10 +77,10 @@ async fn disk<E: Env>(env: E, boot: BootConfig) {
 }
 
 async fn ingest_node<E: Env>(env: E, boot: BootConfig) {
-    let hints = ingest::server::recover_hints(&env, &boot.cluster).await;
+    let hints = ingest::server::recover_hints(&env, &boot).await;
     let hand_off = hints.clone();
     env.spawn(async move { hand_off.hand_off().await });
-    ingest::server::serve(env, boot.cluster, hints).await;
+    ingest::server::serve(env, boot, hints).await;
 }
 
 /// Only the first worker runs anti-entropy. Every worker monitors the audit.

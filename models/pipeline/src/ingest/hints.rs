@@ -6,15 +6,15 @@
 //!
 //! The removal of hints is made durable after each round of hand-off; a failed sync is retried in the next round.
 
+use super::planted::SharedBuffer;
 use crate::arb::api::{ArbError, ArbRequest, call};
 use crate::arb::write_call::ProjectWrite;
-use crate::config::Cluster;
+use crate::config::BootConfig;
 use crate::marks;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode, read_full};
 use latent_storekit::frame::{ScanEnd, encode_frame, scan};
 use latent_storekit::message::{decode_head, encode_head};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
@@ -25,13 +25,15 @@ const TAG: u8 = crate::codec::tag::ARB;
 /// Hints of one ingest node.
 pub struct Hints<E: Env> {
     env: E,
-    cluster: Arc<Cluster>,
+    boot: BootConfig,
     /// Numbers of the stored hints, by disk.
     numbers_by_disk: Mutex<BTreeMap<NodeId, Vec<u64>>>,
     next: Mutex<u64>,
     added: Notify,
     /// Whether a removal of a hint is not durable yet.
     unsynced: AtomicBool,
+    /// Used by a planted bug only.
+    pub(super) buffer: SharedBuffer,
 }
 
 impl<E: Env> Hints<E> {
@@ -39,7 +41,7 @@ impl<E: Env> Hints<E> {
     ///
     /// # Errors
     /// The disk fails.
-    pub async fn recover(env: E, cluster: Arc<Cluster>) -> Result<Self, DiskError> {
+    pub async fn recover(env: E, boot: BootConfig) -> Result<Self, DiskError> {
         match env.disk().create_dir("hints").await {
             Err(error) if error.kind != DiskErrorKind::AlreadyExists => return Err(error),
             // Also if the directory existed: an earlier boot may have failed at this step.
@@ -57,18 +59,19 @@ impl<E: Env> Hints<E> {
         }
         Ok(Hints {
             env,
-            cluster,
+            boot,
             numbers_by_disk: Mutex::new(numbers_by_disk),
             next: Mutex::new(next),
             added: Notify::new(),
             unsynced: AtomicBool::new(false),
+            buffer: SharedBuffer::default(),
         })
     }
 
     /// Stores a hint for `disk`.
     pub async fn store(&self, disk: NodeId, write: &ProjectWrite) {
         let held = self.numbers_by_disk.lock().await.get(&disk).map_or(0, Vec::len);
-        if held >= self.cluster.replication.hints_per_disk {
+        if held >= self.boot.cluster.replication.hints_per_disk {
             self.env.mark(Mark { name: marks::HINTS_FULL, subject: "" });
             return;
         }
@@ -150,7 +153,8 @@ impl<E: Env> Hints<E> {
             return HintDelivery::Handled;
         };
         let order = ArbRequest::Write { project, parts, skip_present: true };
-        match call(&self.env, disk, &order, write.body, self.cluster.replication.write_timeout).await {
+        let timeout = self.boot.cluster.replication.write_timeout;
+        match call(&self.env, disk, &order, write.body, timeout).await {
             Ok(_) => {
                 self.env.mark(Mark { name: marks::HINTS_HANDED_OFF, subject: "" });
                 self.remove(disk, number).await;

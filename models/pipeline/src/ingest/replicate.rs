@@ -4,12 +4,13 @@
 //! background. A write that one of them does not accept becomes a hint; anti-entropy repairs what hints do not.
 
 use super::hints::Hints;
-use crate::arb::api::call;
+use crate::arb::api::{ArbError, call};
 use crate::arb::manifest::Tier;
 use crate::arb::write_call::{ProjectWrite, encode_write};
-use crate::config::Cluster;
+use crate::config::BootConfig;
 use crate::marks;
 use crate::record::Record;
+use crate::release::Bug;
 use crate::zone::Day;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use latent_ports::{Env, Mark, NodeId};
@@ -18,7 +19,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 type DayBlock<'a> = (Day, Tier, &'a [Record]);
 
@@ -39,39 +39,50 @@ pub fn writes_of(
 type DiskWrite = Pin<Box<dyn Future<Output = (NodeId, bool)> + Send>>;
 
 /// Sends one write to all disks. Returns whether enough of them accepted it; the rest continues in the background.
-pub async fn write<E: Env>(
-    env: &E,
-    cluster: &Arc<Cluster>,
-    hints: &Arc<Hints<E>>,
-    write: ProjectWrite,
-) -> bool {
+pub async fn write<E: Env>(env: &E, boot: &BootConfig, hints: &Arc<Hints<E>>, write: ProjectWrite) -> bool {
     let write = Arc::new(write);
-    let timeout = cluster.replication.write_timeout;
+    let (cluster, release) = (&boot.cluster, &boot.release);
+    if release.has(Bug::FiledUnderAnotherProject) {
+        hints.buffer.put(write.clone());
+    }
     let mut waiting: FuturesUnordered<DiskWrite> = FuturesUnordered::new();
     for disk in &cluster.disks {
-        waiting.push(Box::pin(write_one(env.clone(), *disk, write.clone(), timeout)));
+        waiting.push(Box::pin(write_one(env.clone(), boot.clone(), *disk, write.clone())));
     }
     let mut missed = Vec::new();
     let mut durable = 0;
-    while durable < cluster.replication.ack_disks {
+    let is_early = release.has(Bug::AckBeforeDurable);
+    let needed = cluster.replication.ack_disks;
+    while durable < needed && !is_early {
         match waiting.next().await {
             Some((_, true)) => durable += 1,
             Some((disk, false)) => missed.push(disk),
             None => break,
         }
     }
-    let enough = durable >= cluster.replication.ack_disks;
+    let enough = durable >= needed || is_early;
     if enough && (!waiting.is_empty() || !missed.is_empty()) {
-        let (env_of_rest, hints) = (env.clone(), hints.clone());
+        let (env_of_rest, hints, release) = (env.clone(), hints.clone(), release.clone());
         env.spawn(async move {
             while let Some((disk, taken)) = waiting.next().await {
-                if !taken {
+                if taken {
+                    durable += 1;
+                } else {
                     missed.push(disk);
                 }
             }
+            if is_early && durable < needed {
+                release.reached(&env_of_rest, Bug::AckBeforeDurable);
+            }
             for disk in missed {
                 env_of_rest.mark(Mark { name: marks::INGEST_HINTED, subject: "" });
-                hints.store(disk, &write).await;
+                // Planted bug: a later write may have taken the buffer over.
+                if let Some(overwritten) = hints.buffer.contents(&write) {
+                    release.reached(&env_of_rest, Bug::FiledUnderAnotherProject);
+                    hints.store(disk, &overwritten).await;
+                } else {
+                    hints.store(disk, &write).await;
+                }
             }
         });
     }
@@ -80,10 +91,16 @@ pub async fn write<E: Env>(
 
 async fn write_one<E: Env>(
     env: E,
+    boot: BootConfig,
     disk: NodeId,
     write: Arc<ProjectWrite>,
-    timeout: Duration,
 ) -> (NodeId, bool) {
-    let taken = call(&env, disk, &write.call, write.body.clone(), timeout).await.is_ok();
-    (disk, taken)
+    let timeout = boot.cluster.replication.write_timeout;
+    let answer = call(&env, disk, &write.call, write.body.clone(), timeout).await;
+    if matches!(answer, Err(ArbError::Failed(_))) && boot.release.has(Bug::ItemErrorsIgnored) {
+        // Planted bug: the call itself succeeded.
+        boot.release.reached(&env, Bug::ItemErrorsIgnored);
+        return (disk, true);
+    }
+    (disk, answer.is_ok())
 }

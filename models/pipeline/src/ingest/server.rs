@@ -1,12 +1,14 @@
 //! Ingest node: handles numbered requests from the edges, answers according to the event API, and serves exports.
 
-use super::classify::{ClassifiedRequest, classify};
+use super::classify::{ClassifiedRequest, classify, decode, place};
 use super::hints::Hints;
+use super::planted;
 use super::replicate::{write, writes_of};
-use crate::config::Cluster;
+use crate::config::BootConfig;
 use crate::export::{MAX_EXPORT_DAYS, export_line, read_day};
 use crate::marks;
-use crate::wire::{self, RawRequest, StoreOutcome};
+use crate::release::Bug;
+use crate::wire::{self, RawRequest, RequestError, StoreOutcome};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -26,14 +28,14 @@ const UNAVAILABLE: StoreOutcome = StoreOutcome::Unavailable { retry_after_s: RET
 
 struct IngestNode<E: Env> {
     env: E,
-    cluster: Arc<Cluster>,
+    boot: BootConfig,
     hints: Arc<Hints<E>>,
 }
 
 /// Reads the hints that an earlier process left. Retries until it succeeds.
-pub async fn recover_hints<E: Env>(env: &E, cluster: &Arc<Cluster>) -> Arc<Hints<E>> {
+pub async fn recover_hints<E: Env>(env: &E, boot: &BootConfig) -> Arc<Hints<E>> {
     loop {
-        match Hints::recover(env.clone(), cluster.clone()).await {
+        match Hints::recover(env.clone(), boot.clone()).await {
             Ok(hints) => return Arc::new(hints),
             Err(error) => {
                 env.mark(Mark { name: marks::INGEST_BOOT_FAILED, subject: &error.to_string() });
@@ -44,8 +46,8 @@ pub async fn recover_hints<E: Env>(env: &E, cluster: &Arc<Cluster>) -> Arc<Hints
 }
 
 /// Serves requests until the node dies.
-pub async fn serve<E: Env>(env: E, cluster: Arc<Cluster>, hints: Arc<Hints<E>>) {
-    let ingest = Arc::new(IngestNode { env: env.clone(), cluster, hints });
+pub async fn serve<E: Env>(env: E, boot: BootConfig, hints: Arc<Hints<E>>) {
+    let ingest = Arc::new(IngestNode { env: env.clone(), boot, hints });
     env.net().serve(MAX_CONCURRENT_REQUESTS, move |request| handle(ingest.clone(), request)).await;
 }
 
@@ -75,9 +77,65 @@ impl<E: Env> IngestNode<E> {
             body,
             arrived_ms: forward.arrived_ms,
         };
-        match classify(&self.cluster, &raw, forward.edge, forward.sequence) {
+        match self.classify(&raw, forward.edge, forward.sequence) {
             Ok(classified) => self.store(classified).await,
             Err(error) => wire::error_response(&error),
+        }
+    }
+
+    fn classify(
+        &self,
+        raw: &RawRequest<'_>,
+        edge: u16,
+        sequence: u64,
+    ) -> Result<ClassifiedRequest, RequestError> {
+        let (cluster, release) = (&self.boot.cluster, &self.boot.release);
+        let mut decoded = decode(cluster, raw)?;
+        if release.has(Bug::SecondsAsMilliseconds) && planted::read_all_as_milliseconds(&mut decoded) {
+            release.reached(&self.env, Bug::SecondsAsMilliseconds);
+        }
+        let is_renumbered = release.has(Bug::ReplayDoubles) && self.is_second_attempt(sequence);
+        let number = if is_renumbered { planted::renumber(sequence) } else { sequence };
+        let mut classified = place(cluster, decoded, raw.arrived_ms, edge, number);
+        if is_renumbered && !classified.records.is_empty() {
+            release.reached(&self.env, Bug::ReplayDoubles);
+        }
+        if release.has(Bug::ValidatedAtCommit) {
+            self.validate_again(raw, &mut classified, edge, sequence);
+        }
+        if release.has(Bug::PoisonDropsBatch)
+            && classified.decoded.failed().next().is_some()
+            && !classified.records.is_empty()
+        {
+            release.reached(&self.env, Bug::PoisonDropsBatch);
+            classified.records.clear();
+        }
+        if release.has(Bug::OversizeVanishes) && planted::drop_oversized(&mut classified.records) {
+            release.reached(&self.env, Bug::OversizeVanishes);
+        }
+        Ok(classified)
+    }
+
+    /// Whether the edge sends a request to another node first.
+    fn is_second_attempt(&self, sequence: u64) -> bool {
+        let ingest = &self.boot.cluster.ingest;
+        ingest.get(sequence as usize % ingest.len().max(1)) != Some(&self.env.node())
+    }
+
+    /// Planted bug: validates and places a request by the present clock.
+    fn validate_again(
+        &self,
+        raw: &RawRequest<'_>,
+        classified: &mut ClassifiedRequest,
+        edge: u16,
+        sequence: u64,
+    ) {
+        let now = RawRequest { arrived_ms: self.env.clock().wall().0, ..raw.clone() };
+        let Ok(mut again) = classify(&self.boot.cluster, &now, edge, sequence) else { return };
+        if !planted::is_placed_alike(&again.records, &classified.records) {
+            self.boot.release.reached(&self.env, Bug::ValidatedAtCommit);
+            again.records.values_mut().flatten().for_each(|record| record.arrived_ms = raw.arrived_ms);
+            *classified = again;
         }
     }
 
@@ -86,8 +144,7 @@ impl<E: Env> IngestNode<E> {
         let Ok(writes) = writes_of(&classified.records) else {
             return unavailable("a block of events does not fit into a frame");
         };
-        let stored =
-            join_all(writes.into_iter().map(|w| write(&self.env, &self.cluster, &self.hints, w))).await;
+        let stored = join_all(writes.into_iter().map(|w| write(&self.env, &self.boot, &self.hints, w))).await;
         let outcome = if stored.iter().all(|enough| *enough) { StoreOutcome::Stored } else { UNAVAILABLE };
         wire::response(&classified.decoded, outcome)
     }
@@ -97,13 +154,13 @@ impl<E: Env> IngestNode<E> {
             Ok(query) => query,
             Err(error) => return plain(StatusCode::BAD_REQUEST, &error.to_string()),
         };
-        let secret = self.cluster.projects.get(&query.project).map(|p| p.secret.clone());
+        let secret = self.boot.cluster.projects.get(&query.project).map(|p| p.secret.clone());
         if secret.is_none() || wire::basic_user(&forward.request.headers) != secret {
             return plain(StatusCode::UNAUTHORIZED, "export: wrong credentials for this project");
         }
         let mut lines = String::new();
         for day in query.from.0..=query.to.0 {
-            let records = match read_day(&self.env, &self.cluster, query.project, Day(day)).await {
+            let records = match read_day(&self.env, &self.boot.cluster, query.project, Day(day)).await {
                 Ok(records) => records,
                 Err(error) => return unavailable(&error.to_string()),
             };
