@@ -92,10 +92,16 @@ pub enum Bug {
     /// An event that is too large for the write queue is dropped without an error.
     #[strum(props(source = "PostHog#3068"))]
     OversizeVanishes,
+    /// A hint leaves the queue before the disk has accepted it, so a failed delivery loses it.
+    #[strum(props(source = "PostHog#15851"))]
+    CommitBeforeApply,
     /// The unit of `time` is determined once per batch: seconds in a batch that starts with milliseconds count as
     /// milliseconds.
     #[strum(props(source = "own: two units are legal"))]
     SecondsAsMilliseconds,
+    /// The hints of a disk that is away longer than a window are dropped.
+    #[strum(props(source = "scylladb#13501"))]
+    HintsExpire,
     /// A request that reaches its second ingest node gets a new number, so the part that the first node stored is
     /// stored twice.
     #[strum(props(source = "snowplow#2438"))]
@@ -103,6 +109,12 @@ pub enum Bug {
     /// A hint is written from a buffer that a later request of another project has taken over.
     #[strum(props(source = "KAFKA-19012"))]
     FiledUnderAnotherProject,
+    /// A boot claims the waiting hints by renaming their files, and takes the claims of the boot before it for garbage.
+    #[strum(props(source = "loki#14848"))]
+    HintsLostAtSecondRestart,
+    /// Only a new hint wakes the hand-off, so hints wait until a further write fails.
+    #[strum(props(source = "redpanda#8959"))]
+    NothingHandedOffWithoutAWrite,
     /// A request is validated and placed by the clock of the ingest node, not by its arrival at the edge.
     #[strum(props(source = "StarRocks#77709"))]
     ValidatedAtCommit,

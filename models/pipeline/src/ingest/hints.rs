@@ -11,7 +11,11 @@ use crate::arb::api::{ArbError, ArbRequest, call};
 use crate::arb::write_call::ProjectWrite;
 use crate::config::BootConfig;
 use crate::marks;
-use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode, read_full};
+use crate::release::Bug;
+use bytes::Bytes;
+use latent_ports::{
+    Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode, race_timeout, read_full,
+};
 use latent_storekit::frame::{ScanEnd, encode_frame, scan};
 use latent_storekit::message::{decode_head, encode_head};
 use std::collections::BTreeMap;
@@ -20,6 +24,10 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
 const RETRY_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Prefix of claimed hints, of the planted bug [`Bug::HintsLostAtSecondRestart`].
+const CLAIMED: &str = "claimed-";
+/// Window of the planted bug [`Bug::HintsExpire`].
+const EXPIRE_AFTER: Duration = Duration::from_secs(3 * 3600);
 const TAG: u8 = crate::codec::tag::ARB;
 
 /// Hints of one ingest node.
@@ -32,6 +40,8 @@ pub struct Hints<E: Env> {
     added: Notify,
     /// Whether a removal of a hint is not durable yet.
     unsynced: AtomicBool,
+    /// Hints with smaller numbers were stored by an earlier boot.
+    first_number: u64,
     /// Used by a planted bug only.
     pub(super) buffer: SharedBuffer,
 }
@@ -57,6 +67,9 @@ impl<E: Env> Hints<E> {
                 next = next.max(number + 1);
             }
         }
+        if boot.release.has(Bug::HintsLostAtSecondRestart) {
+            claim_hints(&env, &boot, &numbers_by_disk).await?;
+        }
         Ok(Hints {
             env,
             boot,
@@ -64,6 +77,7 @@ impl<E: Env> Hints<E> {
             next: Mutex::new(next),
             added: Notify::new(),
             unsynced: AtomicBool::new(false),
+            first_number: next,
             buffer: SharedBuffer::default(),
         })
     }
@@ -89,7 +103,7 @@ impl<E: Env> Hints<E> {
     }
 
     async fn write_file(&self, disk: NodeId, number: u64, write: &ProjectWrite) -> Result<(), DiskError> {
-        let file = self.env.disk().open(&path(disk, number), OpenMode::CreateNew).await?;
+        let file = self.env.disk().open(&self.path(disk, number), OpenMode::CreateNew).await?;
         for payload in [encode_head(TAG, &write.call), write.body.clone()] {
             if let Ok(framed) = encode_frame(&payload) {
                 file.append(framed).await?;
@@ -101,14 +115,12 @@ impl<E: Env> Hints<E> {
 
     /// Hands off hints until the process ends.
     pub async fn hand_off(&self) {
+        let mut away_since: BTreeMap<NodeId, Duration> = BTreeMap::new();
         loop {
-            let waiting: Vec<(NodeId, Vec<u64>)> = self
-                .numbers_by_disk
-                .lock()
-                .await
-                .iter()
-                .map(|(disk, numbers)| (*disk, numbers.clone()))
-                .collect();
+            if self.boot.release.has(Bug::NothingHandedOffWithoutAWrite) {
+                self.wait_for_a_hint().await;
+            }
+            let waiting = self.waiting().await;
             let nothing_waits = waiting.iter().all(|(_, numbers)| numbers.is_empty());
             if nothing_waits && !self.unsynced.load(Ordering::Relaxed) {
                 self.added.notified().await;
@@ -120,11 +132,53 @@ impl<E: Env> Hints<E> {
                     // A disk that refuses one write may accept the next, of another day. A disk that does not respond
                     // is unreachable.
                     if self.deliver(disk, number).await == HintDelivery::DiskUnreachable {
+                        if self.boot.release.has(Bug::HintsExpire) {
+                            self.expire(disk, &mut away_since).await;
+                        }
                         break;
                     }
+                    away_since.remove(&disk);
                 }
             }
             self.sync_removals().await;
+        }
+    }
+
+    /// Returns the numbers of the hints that wait for each disk.
+    async fn waiting(&self) -> Vec<(NodeId, Vec<u64>)> {
+        let numbers_by_disk = self.numbers_by_disk.lock().await;
+        numbers_by_disk.iter().map(|(disk, numbers)| (*disk, numbers.clone())).collect()
+    }
+
+    /// Planted bug: waits for a hint to be stored, although others wait.
+    async fn wait_for_a_hint(&self) {
+        let clock = self.env.clock();
+        while race_timeout(clock, RETRY_EVERY, self.added.notified()).await.is_none() {
+            let timeout = self.boot.cluster.replication.write_timeout;
+            let mut waiting = self.waiting().await;
+            waiting.retain(|(_, numbers)| !numbers.is_empty());
+            for (disk, _) in waiting {
+                let answer = call(&self.env, disk, &ArbRequest::Clock, Bytes::new(), timeout).await;
+                if answer.is_ok() {
+                    self.boot.release.reached(&self.env, Bug::NothingHandedOffWithoutAWrite);
+                    return self.added.notified().await;
+                }
+            }
+        }
+    }
+
+    /// Planted bug: drops the hints of a disk that has been away for too long.
+    async fn expire(&self, disk: NodeId, away_since: &mut BTreeMap<NodeId, Duration>) {
+        let now = self.env.clock().monotonic();
+        let since = *away_since.entry(disk).or_insert(now);
+        if now.saturating_sub(since) >= EXPIRE_AFTER {
+            let numbers = self.numbers_by_disk.lock().await.get(&disk).cloned().unwrap_or_default();
+            for number in numbers {
+                self.remove(disk, number).await;
+                if !self.is_waiting(disk, number).await {
+                    self.boot.release.reached(&self.env, Bug::HintsExpire);
+                }
+            }
         }
     }
 
@@ -153,8 +207,16 @@ impl<E: Env> Hints<E> {
             return HintDelivery::Handled;
         };
         let order = ArbRequest::Write { project, parts, skip_present: true };
+        let is_early = self.boot.release.has(Bug::CommitBeforeApply);
+        if is_early {
+            self.remove(disk, number).await;
+        }
         let timeout = self.boot.cluster.replication.write_timeout;
-        match call(&self.env, disk, &order, write.body, timeout).await {
+        let answer = call(&self.env, disk, &order, write.body, timeout).await;
+        if is_early && answer.is_err() && !self.is_waiting(disk, number).await {
+            self.boot.release.reached(&self.env, Bug::CommitBeforeApply);
+        }
+        match answer {
             Ok(_) => {
                 self.env.mark(Mark { name: marks::HINTS_HANDED_OFF, subject: "" });
                 self.remove(disk, number).await;
@@ -166,7 +228,7 @@ impl<E: Env> Hints<E> {
     }
 
     async fn load(&self, disk: NodeId, number: u64) -> Result<Option<ProjectWrite>, DiskError> {
-        let file = self.env.disk().open(&path(disk, number), OpenMode::Read).await?;
+        let file = self.env.disk().open(&self.path(disk, number), OpenMode::Read).await?;
         let size = file.size_bytes().await?;
         let found = scan(&read_full(&file, 0, size).await?, 0);
         let [head, body] = found.payloads.as_slice() else { return Ok(None) };
@@ -177,13 +239,22 @@ impl<E: Env> Hints<E> {
     /// Removes a hint. If its file cannot be removed, it is retried.
     async fn remove(&self, disk: NodeId, number: u64) {
         // A hint that reappears after a crash is delivered again, which skips present events.
-        match self.env.disk().remove(&path(disk, number)).await {
+        match self.env.disk().remove(&self.path(disk, number)).await {
             Err(error) if error.kind != DiskErrorKind::NotFound => return,
             _ => self.unsynced.store(true, Ordering::Relaxed),
         }
         if let Some(numbers) = self.numbers_by_disk.lock().await.get_mut(&disk) {
             numbers.retain(|numbers_by_disk| *numbers_by_disk != number);
         }
+    }
+
+    async fn is_waiting(&self, disk: NodeId, number: u64) -> bool {
+        self.numbers_by_disk.lock().await.get(&disk).is_some_and(|numbers| numbers.contains(&number))
+    }
+
+    fn path(&self, disk: NodeId, number: u64) -> String {
+        let is_claimed = self.boot.release.has(Bug::HintsLostAtSecondRestart) && number < self.first_number;
+        if is_claimed { claimed_path(disk, number) } else { path(disk, number) }
     }
 }
 
@@ -198,4 +269,28 @@ enum HintDelivery {
 
 fn path(disk: NodeId, number: u64) -> String {
     format!("hints/{}-{number}", disk.0)
+}
+
+fn claimed_path(disk: NodeId, number: u64) -> String {
+    format!("hints/{CLAIMED}{}-{number}", disk.0)
+}
+
+/// Planted bug: removes the claims of the boot before this one as garbage, and claims the hints that wait.
+async fn claim_hints<E: Env>(
+    env: &E,
+    boot: &BootConfig,
+    numbers_by_disk: &BTreeMap<NodeId, Vec<u64>>,
+) -> Result<(), DiskError> {
+    for entry in env.disk().list("hints").await? {
+        if entry.name.starts_with(CLAIMED) {
+            env.disk().remove(&format!("hints/{}", entry.name)).await?;
+            boot.release.reached(env, Bug::HintsLostAtSecondRestart);
+        }
+    }
+    for (disk, numbers) in numbers_by_disk {
+        for number in numbers {
+            env.disk().rename(&path(*disk, *number), &claimed_path(*disk, *number)).await?;
+        }
+    }
+    env.disk().sync_dir("hints").await
 }
