@@ -5,8 +5,8 @@
 //! de-duplication key, the same one that compaction keeps, so the result does not change when compaction runs.
 
 use crate::arb::api::{ArbError, ArbRequest, ArbResponse, call};
-use crate::config::Cluster;
-use crate::merge::merge;
+use crate::config::{BootConfig, Cluster};
+use crate::merge::merge_of_release;
 use crate::record::{Record, SetDigest, decode_block, scan_blocks};
 use crate::wire::compact;
 use crate::zone::Day;
@@ -131,16 +131,17 @@ fn disks_in_order(cluster: &Cluster, project: u32) -> impl Iterator<Item = NodeI
 /// Fewer than `read_disks` disks could be read.
 pub async fn read_day<E: Env>(
     env: &E,
-    cluster: &Cluster,
+    boot: &BootConfig,
     project: u32,
     day: Day,
 ) -> Result<Vec<Record>, DayReadError> {
+    let cluster = &boot.cluster;
     // Disks return cached digests, so the records read now are compared with the agreed digest.
     if let Some((agreed, disk)) = agreed_digest(env, cluster, project, day).await
         && let Ok(records) = read_copy(env, disk, project, day).await
         && digest_of(&records) == agreed
     {
-        return Ok(merge(records));
+        return Ok(merge_of_release(env, &boot.release, records));
     }
     let copies = join_all(cluster.disks.iter().map(|disk| read_copy(env, *disk, project, day))).await;
     let needed = cluster.replication.read_disks;
@@ -156,7 +157,7 @@ pub async fn read_day<E: Env>(
     if answered < needed {
         return Err(DayReadError::TooFewDisks { project, day, answered, needed, last });
     }
-    Ok(merge(all))
+    Ok(merge_of_release(env, &boot.release, all))
 }
 
 /// Returns the digest that a disk with these records would return.

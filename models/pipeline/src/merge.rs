@@ -5,13 +5,39 @@
 //! output is sorted by (time, key, arrival id).
 
 use crate::record::{RECORD_FIXED_BYTES, Record, drop_replaced, key_order};
+use crate::release::{Bug, Release};
+use latent_ports::Env;
+
+/// Window of the planted bug [`Bug::IdsForgottenAfterWindow`], in ms.
+const ID_WINDOW_MS: i64 = 6 * 3_600_000;
 
 /// Merges, de-duplicates and sorts records.
 #[must_use]
-pub fn merge(mut records: Vec<Record>) -> Vec<Record> {
+pub fn merge(records: Vec<Record>) -> Vec<Record> {
+    merge_within(i64::MAX, records)
+}
+
+/// Merges as `release` does, for compaction and for reads.
+pub fn merge_of_release<E: Env>(env: &E, release: &Release, records: Vec<Record>) -> Vec<Record> {
+    if !release.has(Bug::IdsForgottenAfterWindow) {
+        return merge(records);
+    }
+    let correct = merge(records.clone()).len();
+    let merged = merge_within(ID_WINDOW_MS, records);
+    if merged.len() != correct {
+        release.reached(env, Bug::IdsForgottenAfterWindow);
+    }
+    merged
+}
+
+/// Merges records. Of two with one key, the later is dropped if it arrived at most `window_ms` after the one that is
+/// kept.
+fn merge_within(window_ms: i64, mut records: Vec<Record>) -> Vec<Record> {
     drop_replaced(&mut records);
     records.sort_unstable_by_key(|r| (key_order(&r.key), r.arrived_ms, r.arrival));
-    records.dedup_by(|later, kept| later.key == kept.key);
+    records.dedup_by(|later, kept| {
+        later.key == kept.key && later.arrived_ms.saturating_sub(kept.arrived_ms) <= window_ms
+    });
     records.sort_unstable_by_key(|r| (r.time_ms, key_order(&r.key), r.arrival));
     records
 }

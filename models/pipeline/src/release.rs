@@ -109,6 +109,9 @@ pub enum Bug {
     /// A hint is written from a buffer that a later request of another project has taken over.
     #[strum(props(source = "KAFKA-19012"))]
     FiledUnderAnotherProject,
+    /// De-duplication compares only events that arrived within a window.
+    #[strum(props(source = "ledger#1607"))]
+    IdsForgottenAfterWindow,
     /// A boot claims the waiting hints by renaming their files, and takes the claims of the boot before it for garbage.
     #[strum(props(source = "loki#14848"))]
     HintsLostAtSecondRestart,

@@ -10,7 +10,7 @@ use super::manifest::{FileEntry, Tier};
 use super::segment::{sealed_entry, segment_header};
 use super::store::ArbStore;
 use crate::marks;
-use crate::merge::{merge, split};
+use crate::merge::{merge_of_release, split};
 use crate::record::{Record, block_bytes, decode_block, encode_framed_block};
 use crate::release::Bug;
 use crate::zone::Day;
@@ -66,7 +66,7 @@ impl<E: Env> ArbStore<E> {
     ) -> Result<(), ArbFailure> {
         let records = self.read_inputs(day, run).await?;
         self.env.mark(Mark { name: marks::COMPACTION_MERGING, subject: &run.subject });
-        let mut merged = merge(records);
+        let mut merged = merge_of_release(&self.env, &self.boot.release, records);
         if self.boot.release.has(Bug::CompactionAltersEvent) {
             // Planted bug: events take less space as re-serialized JSON than as sent.
             for record in &mut merged {

@@ -10,7 +10,7 @@ use super::day_store::DayStore;
 use super::manifest::{FileEntry, Tier};
 use super::store::ArbStore;
 use crate::marks;
-use crate::merge::merge;
+use crate::merge::merge_of_release;
 use crate::record::{ArrivalId, Record, decode_block};
 use latent_ports::{Disk, Env, Mark};
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ impl<E: Env> ArbStore<E> {
             }
             if entry.tier == Tier::Compacted {
                 // The right record may have another time or key, and so another position.
-                records = merge(records);
+                records = merge_of_release(&self.env, &self.boot.release, records);
             }
             let output_file = day.allocate_output(entry.tier, created_ids);
             copies.push(self.write_output(&output_file, &records).await?);

@@ -160,7 +160,7 @@ impl<E: Env> IngestNode<E> {
         }
         let mut lines = String::new();
         for day in query.from.0..=query.to.0 {
-            let records = match read_day(&self.env, &self.boot.cluster, query.project, Day(day)).await {
+            let records = match read_day(&self.env, &self.boot, query.project, Day(day)).await {
                 Ok(records) => records,
                 Err(error) => return unavailable(&error.to_string()),
             };
