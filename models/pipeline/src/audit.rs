@@ -13,8 +13,9 @@ use crate::export::{content_digests, read_one_of};
 use crate::heartbeat::JobTracker;
 use crate::hold::{Hold, HoldManager};
 use crate::marks;
-use crate::record::SetDigest;
+use crate::record::{Record, SetDigest};
 use crate::recovery::tee_reader::{TeeReadError, TeeReader, events_of};
+use crate::release::Bug;
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
 use crate::zone::Day;
 use latent_ports::{Clock, Env, Mark, UnixMs};
@@ -29,6 +30,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(3600);
 const MAX_ATTEMPTS: u32 = 6;
 /// A step back by more than this means that the earlier time was wrong.
 const CLOCK_STEP_BACK: Duration = Duration::from_secs(3600);
+/// Days before today that a planted bug answers from the cache.
+const CACHE_HORIZON_DAYS: i32 = 2;
 
 impl<E: Env> Auditor<E> {
     /// Creates the auditor of a cluster with this tee.
@@ -43,7 +46,8 @@ impl<E: Env> Auditor<E> {
         let data_centers = boot.cluster.backup.iter().flat_map(|backup| backup.data_centers.clone());
         let holds = HoldManager::new(env, [tee.store].into_iter().chain(data_centers));
         Auditor {
-            reader: TeeReader::new(env, tee),
+            reader: TeeReader::new(env, tee, &boot.release),
+            has_position: false,
             expected: BTreeMap::new(),
             passed: BTreeMap::new(),
             newest: UnixMs(i64::MIN),
@@ -103,6 +107,8 @@ pub struct Auditor<E: Env> {
     clock: MedianClock<E>,
     alarms: AlarmSender<E>,
     reader: TeeReader<E>,
+    /// Whether the reader has read anything.
+    has_position: bool,
     /// Expected records from the tee, by project and day.
     expected: BTreeMap<(u32, Day), ExpectedDay>,
     passed: BTreeMap<(u32, Day), PassedCopies>,
@@ -120,7 +126,7 @@ impl<E: Env> Auditor<E> {
     fn reset_after_clock_step(&mut self, now: UnixMs, tee: &TeeStoreConfig) {
         if now + CLOCK_STEP_BACK < self.newest {
             self.env.mark(Mark { name: marks::AUDIT_STATE_RESET, subject: "" });
-            self.reader = TeeReader::new(&self.env, tee);
+            (self.reader, self.has_position) = (TeeReader::new(&self.env, tee, &self.boot.release), false);
             self.expected.clear();
             self.passed.clear();
             self.newest = now;
@@ -150,8 +156,13 @@ impl<E: Env> Auditor<E> {
             .range((project, Day(i32::MIN))..=(project, Day(i32::MAX)))
             .map(|((_, day), _)| *day)
             .collect();
-        for day in days {
-            match self.day(project, day).await {
+        let mut days = days.into_iter();
+        while let Some(day) = days.next() {
+            let difference = match self.boot.release.has(Bug::CacheWithAnAgeHorizon) {
+                true => self.day_unless_old(project, day, now).await,
+                false => self.day(project, day).await,
+            };
+            match difference {
                 Ok(difference) => {
                     self.report(project, day, &difference);
                     self.update_hold(project, day, &difference).await;
@@ -160,6 +171,10 @@ impl<E: Env> Auditor<E> {
                     self.env.mark(Mark { name: marks::AUDIT_FAILED, subject: &why });
                     self.alarms.raise(Alarm::AuditFailed { project, why });
                     is_complete = false;
+                    if self.boot.release.has(Bug::OneErrorStopsThoseBehind) && days.len() > 0 {
+                        self.boot.release.reached(&self.env, Bug::OneErrorStopsThoseBehind);
+                        break;
+                    }
                 }
             }
         }
@@ -210,6 +225,14 @@ impl<E: Env> Auditor<E> {
     ///
     /// Returns the objects that cannot be read completely; they are retried with the next project.
     async fn refresh(&mut self, project: u32) -> Result<Vec<TeeReadError>, String> {
+        // Planted bug: the position is lost, and the next one is the newest.
+        let begins_at_the_newest = self.boot.release.has(Bug::LostPositionBeginsAtTheNewest);
+        if begins_at_the_newest && !self.has_position {
+            if self.reader.begin_at_the_newest().await.map_err(|e| e.to_string())? {
+                self.boot.release.reached(&self.env, Bug::LostPositionBeginsAtTheNewest);
+            }
+            self.has_position = true;
+        }
         let read = self.reader.new_files().await.map_err(|e| e.to_string())?;
         for ((project, day), records) in events_of(&self.boot.cluster, read.files) {
             let expected = self.expected.entry((project, day)).or_default();
@@ -266,7 +289,7 @@ impl<E: Env> Auditor<E> {
             match read_one_of(&self.env, disks, project, day).await {
                 Ok(records) => {
                     let copy = vec![records];
-                    if compare(expected, &copy).is_empty() {
+                    if self.compare(expected, &copy).is_empty() {
                         passed.copies.insert(*digest);
                     }
                     copies.extend(copy);
@@ -280,7 +303,7 @@ impl<E: Env> Auditor<E> {
         }
         let mut difference = DayDifference::default();
         if !copies.is_empty() {
-            difference = compare(expected, &copies);
+            difference = self.compare(expected, &copies);
         }
         if is_intact_somewhere {
             difference.missing.clear();
@@ -290,10 +313,38 @@ impl<E: Env> Auditor<E> {
         self.passed.insert((project, day), passed);
         Ok(difference)
     }
+
+    /// Compares copies with the tee.
+    fn compare(&self, expected: &ExpectedDay, copies: &[Vec<Record>]) -> DayDifference {
+        let difference = compare(expected, copies);
+        if self.boot.release.has(Bug::AuditComparesCounts) && !difference.is_empty() {
+            let sent: BTreeSet<_> = expected.values().map(|expected| expected.key).collect();
+            let held: BTreeSet<_> = copies.iter().flatten().map(|record| record.key).collect();
+            if held.len() >= sent.len() {
+                self.boot.release.reached(&self.env, Bug::AuditComparesCounts);
+                return DayDifference::default();
+            }
+        }
+        difference
+    }
+
+    /// Planted bug: a day that passed once and ended before the horizon of the cache stays intact.
+    async fn day_unless_old(&mut self, project: u32, day: Day, now: UnixMs) -> Result<DayDifference, String> {
+        let passed = self.passed.get(&(project, day)).filter(|passed| !passed.copies.is_empty()).cloned();
+        let today = self.boot.cluster.projects.get(&project).map(|project| project.zones.day(now, now));
+        let difference = self.day(project, day).await;
+        let is_old = today.is_some_and(|today| today.0 - day.0 > CACHE_HORIZON_DAYS);
+        let Some(passed) = passed.filter(|_| is_old) else { return difference };
+        if !difference.is_ok_and(|difference| difference.is_empty()) {
+            self.boot.release.reached(&self.env, Bug::CacheWithAnAgeHorizon);
+        }
+        self.passed.insert((project, day), passed);
+        Ok(DayDifference::default())
+    }
 }
 
 /// Copies of a day that passed the audit.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct PassedCopies {
     /// Number of arrivals that the tee held at that time.
     arrivals: usize,

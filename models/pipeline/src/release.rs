@@ -121,6 +121,59 @@ pub enum Bug {
     /// A request is validated and placed by the clock of the ingest node, not by its arrival at the edge.
     #[strum(props(source = "StarRocks#77709"))]
     ValidatedAtCommit,
+    /// The store receives a segment in place, so an upload that breaks off leaves a part of it under its name, and the
+    /// next backup takes each name for a segment.
+    #[strum(props(source = "thanos#1919", nodes = "protection"))]
+    PartialUploadComplete,
+    /// A backup writes a catalog with its position before it copies what lies between the last position and that one.
+    #[strum(props(source = "the postmortem of etcd 3.5", nodes = "protection"))]
+    PositionBeforeData,
+    /// A backup looks at the days from the newest one of the last backup on, and passes over events that came late for
+    /// an earlier day.
+    #[strum(props(source = "airbyte#85918", nodes = "protection"))]
+    CursorOnEventTime,
+    /// Neither a pin nor the grace period keeps a file that compaction has replaced, so it goes while a backup that
+    /// listed it has yet to copy it.
+    #[strum(props(source = "RocksDB 6.16"))]
+    BackupUnpinned,
+    /// A backup takes a segment for held because an earlier one put it, though the data center has lost it.
+    #[strum(props(source = "ClickHouse#112395", nodes = "protection"))]
+    IncrementalOnBrokenBase,
+    /// The readers of catalogs and of the tee take the first page of a listing for the whole.
+    #[strum(props(source = "cassandra-medusa#657", nodes = "protection"))]
+    ListingCutAtAPage,
+    /// A backup that fails waits for the next interval and raises no alarm, nor does the monitor of backups.
+    #[strum(props(source = "GitLab, January 2017", nodes = "protection"))]
+    BackupSilentlyDead,
+    /// The retention of the tee and of backups is read in hours where it was given in days.
+    #[strum(props(source = "restic#3861", nodes = "protection"))]
+    RetentionUnit,
+    /// The audit answers from its cache for a day that passed once and ended more than two days ago, whatever has
+    /// changed since.
+    #[strum(props(source = "hudi#14365", nodes = "protection"))]
+    CacheWithAnAgeHorizon,
+    /// An audit that has lost its position in the tee begins behind the newest file instead of before the oldest.
+    #[strum(props(source = "iceberg#17551", nodes = "protection"))]
+    LostPositionBeginsAtTheNewest,
+    /// A day that cannot be read stops the compaction of the project's other days on that disk.
+    #[strum(props(source = "marin#7049"))]
+    PoisonSegmentStopsCompaction,
+    /// An error with one project ends the backup of the projects behind it, and one with a day the audit of the days
+    /// behind it.
+    #[strum(props(source = "weaviate#12507", nodes = "protection"))]
+    OneErrorStopsThoseBehind,
+    /// An object store skips the first key of each page but the first.
+    #[strum(props(source = "minio#21463", nodes = "protection"))]
+    KeyAtThePageBorder,
+    /// The audit takes a day for intact that has as many events as the tee, whichever they are.
+    #[strum(props(source = "own", nodes = "protection"))]
+    AuditComparesCounts,
+    /// A backup takes a segment for read back whose length is right.
+    #[strum(props(source = "own", nodes = "protection"))]
+    VerifyReadsBackNothing,
+    /// The nightly scrub reads the manifest and the late segments of a day, and no others.
+    #[strum(props(source = "own"))]
+    ScrubSkipsCompacted,
 }
 
 impl Bug {
@@ -137,6 +190,12 @@ impl Bug {
     #[must_use]
     pub fn mistake(self) -> &'static str {
         self.get_documentation().unwrap_or_default()
+    }
+
+    /// Whether the mistake is in the nodes that protect production: object stores, backup, audit, recovery.
+    #[must_use]
+    pub fn is_in_protection(self) -> bool {
+        self.get_str("nodes") == Some("protection")
     }
 
     /// Returns where the mistake was seen: a public report, or `own`.

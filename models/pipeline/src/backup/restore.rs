@@ -3,13 +3,31 @@
 use super::catalog::{CATALOGS, Catalog, CatalogDay, SEGMENTS};
 use crate::arb::segment::{SEGMENT_HEADER_BYTES, check_segment_header};
 use crate::record::{Record, decode_block, scan_blocks};
+use crate::release::{Bug, Release};
 use latent_ports::{Env, NodeId};
 use latent_storekit::frame::ScanEnd;
-use latent_storekit::object_store::{ObjectStore, StoreRetryPolicy};
+use latent_storekit::object_store::{ObjectInfo, ObjectStore, StoreError, StoreRetryPolicy};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Lists the objects whose keys begin with `prefix`: all of them, or the first page where a planted bug ends there.
+pub(crate) async fn list<E: Env>(
+    env: &E,
+    release: &Release,
+    store: &ObjectStore<E>,
+    prefix: &str,
+) -> Result<Vec<ObjectInfo>, StoreError> {
+    if !release.has(Bug::ListingCutAtAPage) {
+        return store.list(prefix).await;
+    }
+    let (page, has_more) = store.list_page(prefix, "").await?;
+    if has_more {
+        release.reached(env, Bug::ListingCutAtAPage);
+    }
+    Ok(page)
+}
 
 /// Reader of the backups in all data centers.
 pub struct BackupReader<E> {
@@ -30,10 +48,10 @@ impl<E: Env> BackupReader<E> {
     }
 
     /// Returns all catalogs that verify, newest position first, each once.
-    pub async fn catalogs(&self) -> Vec<Catalog> {
+    pub async fn catalogs(&self, env: &E, release: &Release) -> Vec<Catalog> {
         let mut found: Vec<(String, Catalog)> = Vec::new();
         for store in &self.stores {
-            let Ok(listed) = store.list(CATALOGS).await else { continue };
+            let Ok(listed) = list(env, release, store, CATALOGS).await else { continue };
             for info in listed {
                 if found.iter().any(|(key, _)| *key == info.key) {
                     continue;

@@ -18,9 +18,10 @@ use super::tee_reader::{TeeEvents, TeeReader, events_of};
 use crate::backup::catalog::{Catalog, CatalogDay};
 use crate::backup::restore::BackupReader;
 use crate::compare::{ExpectedRecord, compare, find_duplicates};
-use crate::config::Cluster;
+use crate::config::{BootConfig, Cluster};
 use crate::marks;
 use crate::record::{ArrivalId, Record};
+use crate::release::Release;
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -45,26 +46,28 @@ pub enum RecoveryTargets {
     Days(BTreeSet<(u32, Day)>),
 }
 
-/// Runs a recovery from the node of `env` into `cluster`, with the complete runbook.
-pub async fn recover<E: Env>(env: &E, cluster: &Arc<Cluster>, targets: &RecoveryTargets) -> RecoveryReport {
-    recover_with_steps(env, cluster, targets, &RecoveryStep::ALL).await
+/// Runs a recovery from the node of `env` into the cluster of `boot`, with the complete runbook.
+pub async fn recover<E: Env>(env: &E, boot: &BootConfig, targets: &RecoveryTargets) -> RecoveryReport {
+    recover_with_steps(env, boot, targets, &RecoveryStep::ALL).await
 }
 
 /// Runs a recovery with the operator's steps, in order.
 pub async fn recover_with_steps<E: Env>(
     env: &E,
-    cluster: &Arc<Cluster>,
+    boot: &BootConfig,
     targets: &RecoveryTargets,
     steps: &[RecoveryStep],
 ) -> RecoveryReport {
+    let BootConfig { cluster, release } = boot;
     let started_ms = env.clock().wall().0;
     env.mark(Mark { name: marks::RECOVERY_STARTED, subject: "" });
     let data_centers = cluster.backup.as_ref().map_or(&[][..], |backup| &backup.data_centers);
     let mut run = RecoveryRun {
         env,
         cluster,
+        release,
         backups: BackupReader::new(env, data_centers),
-        reader: cluster.tee.as_ref().map(|tee| TeeReader::new(env, tee)),
+        reader: cluster.tee.as_ref().map(|tee| TeeReader::new(env, tee, release)),
         tee_files: Vec::new(),
         tee: None,
         catalogs: Vec::new(),
@@ -96,6 +99,7 @@ pub async fn recover_with_steps<E: Env>(
 struct RecoveryRun<'a, E: Env> {
     env: &'a E,
     cluster: &'a Arc<Cluster>,
+    release: &'a Release,
     backups: BackupReader<E>,
     reader: Option<TeeReader<E>>,
     /// Tee files read so far.
@@ -138,7 +142,7 @@ impl<E: Env> RecoveryRun<'_, E> {
             }
         }
         if steps.contains(&RecoveryStep::ReadBackups) {
-            self.catalogs = self.backups.catalogs().await;
+            self.catalogs = self.backups.catalogs(self.env, self.release).await;
             self.report.backups = self.catalogs.len() as u64;
         }
     }

@@ -7,9 +7,11 @@
 //! A request is in two or more objects, from the edges that held it and from the scrub, and counts once. Requests and
 //! items that ingest rejects are rejected here too, by their original arrival time.
 
+use crate::backup::restore::list;
 use crate::config::{Cluster, TeeStoreConfig};
 use crate::ingest::classify::accepted_of_tee;
 use crate::record::Record;
+use crate::release::Release;
 use crate::zone::Day;
 use bytes::Bytes;
 use latent_edge::tee::merge::TeeMerge;
@@ -18,6 +20,7 @@ use latent_ports::Env;
 use latent_storekit::frame::ScanEnd;
 use latent_storekit::object_store::{ObjectStore, StoreError, StoreRetryPolicy};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Key prefix of tee files.
@@ -51,6 +54,8 @@ pub type TeeEvents = BTreeMap<(u32, Day), Vec<Record>>;
 
 /// Reader of the tee store, which records the files it has read.
 pub struct TeeReader<E> {
+    env: E,
+    release: Arc<Release>,
     store: ObjectStore<E>,
     /// Length by key: a file that was flushed early may be written again, with more records.
     read: BTreeMap<String, u64>,
@@ -59,10 +64,20 @@ pub struct TeeReader<E> {
 impl<E: Env> TeeReader<E> {
     /// Creates a reader that has read nothing yet.
     #[must_use]
-    pub fn new(env: &E, tee: &TeeStoreConfig) -> Self {
+    pub fn new(env: &E, tee: &TeeStoreConfig, release: &Arc<Release>) -> Self {
         let store =
             ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT).with_retries(StoreRetryPolicy::LONG);
-        TeeReader { store, read: BTreeMap::new() }
+        TeeReader { env: env.clone(), release: release.clone(), store, read: BTreeMap::new() }
+    }
+
+    /// Planted bug: takes all present files for read. Returns whether there are any.
+    ///
+    /// # Errors
+    /// The store cannot be listed.
+    pub async fn begin_at_the_newest(&mut self) -> Result<bool, StoreError> {
+        let listed = self.store.list(TEE).await?;
+        self.read = listed.into_iter().map(|info| (info.key, info.bytes)).collect();
+        Ok(!self.read.is_empty())
     }
 
     /// Reads the files that are new since the last call, and retries those that could not be read completely. Files are
@@ -72,7 +87,7 @@ impl<E: Env> TeeReader<E> {
     /// # Errors
     /// The store cannot be listed.
     pub async fn new_files(&mut self) -> Result<TeeRead, StoreError> {
-        let listed = self.store.list(TEE).await?;
+        let listed = list(&self.env, &self.release, &self.store, TEE).await?;
         let present: BTreeMap<String, u64> = listed.into_iter().map(|info| (info.key, info.bytes)).collect();
         self.read.retain(|key, _| present.contains_key(key));
         let mut found = TeeRead::default();

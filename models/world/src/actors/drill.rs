@@ -6,6 +6,7 @@
 
 use crate::cluster::node_env::MarkPolicy;
 use crate::cluster::node_ids::NodeIds;
+use crate::cluster::releases::DeployedRelease;
 use crate::cluster::topology::{ClusterBuilder, ClusterRegistry, DiskImages};
 use crate::mutex::lock;
 use crate::plan::WorldPlan;
@@ -13,7 +14,7 @@ use crate::scenario::WorldConfig;
 use latent_engine::Scenario;
 use latent_engine::sim::{DiskImage, World, WorldSpec, run_fork};
 use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets, recover};
-use latent_ports::{NodeId, UnixMs};
+use latent_ports::{Env, NodeId, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -54,18 +55,22 @@ pub(crate) fn survivors(world: &World, nodes: &NodeIds) -> DiskImages {
     left.map(|node| (world.node_name(*node).to_string(), world.disk_image(*node))).collect()
 }
 
-/// Runs a drill on the given copies.
+/// Runs a drill on the given copies. The nodes that survive, and the recovery, run `release`.
 pub(crate) fn run(
     scenario: &Scenario<WorldConfig>,
     plan: &WorldPlan,
     images: &DiskImages,
     (now, number): (UnixMs, u64),
+    release: &DeployedRelease,
     marks: MarkPolicy,
 ) -> DrillResult {
     let seed = plan.seed ^ (0xd2111 + number).rotate_left(32);
     let spec = WorldSpec { scheduler_seed: seed, draw_seed: seed, start: now, keep_log: false };
     let finished =
-        run_fork(spec, |world| async move { recover_all(scenario, plan, images, marks, world).await });
+        run_fork(
+            spec,
+            |world| async move { recover_all(scenario, plan, images, release, marks, world).await },
+        );
     DrillResult { marks: finished.mark_counts, ..finished.output }
 }
 
@@ -74,6 +79,7 @@ async fn recover_all(
     scenario: &Scenario<WorldConfig>,
     plan: &WorldPlan,
     images: &DiskImages,
+    release: &DeployedRelease,
     marks: MarkPolicy,
     world: World,
 ) -> DrillResult {
@@ -92,10 +98,14 @@ async fn recover_all(
     let nodes = builder.build(move |env| {
         let (report, cluster_registry) = (to_report.clone(), cluster_of.clone());
         async move {
-            let done = recover(&env, &cluster_registry.cluster(), &RecoveryTargets::Everything).await;
+            let boot = cluster_registry.boot(env.node());
+            let done = recover(&env, &boot, &RecoveryTargets::Everything).await;
             *lock(&report) = Some(done);
         }
     });
+    for node in nodes.protection() {
+        cluster_registry.set_release(node, release);
+    }
     let mut waited = Duration::ZERO;
     let step = Duration::from_secs(60);
     while lock(&report).is_none() && waited < LIMIT {

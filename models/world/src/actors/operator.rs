@@ -14,7 +14,7 @@ use latent_engine::sim::{SimEnv, World};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
 use latent_pipeline::compaction::worker::release_of;
-use latent_pipeline::config::Cluster;
+use latent_pipeline::config::{BootConfig, Cluster};
 use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets, recover, recover_with_steps};
 use latent_pipeline::recovery::runbook::RecoveryStep;
 use latent_pipeline::zone::Day;
@@ -68,21 +68,21 @@ impl OperatorState {
 pub(crate) async fn run(
     env: NodeEnv<SimEnv>,
     world: World,
-    cluster: impl Fn() -> Arc<Cluster>,
+    boot: impl Fn() -> BootConfig,
     operator_state: Arc<Mutex<OperatorState>>,
     reaction: Option<Duration>,
     has_recovery_tasks: bool,
 ) {
     lock(&operator_state).start_session();
     if has_recovery_tasks {
-        let (env_of_task, cluster, operator_state) = (env.clone(), cluster(), operator_state.clone());
+        let (env_of_task, boot, operator_state) = (env.clone(), boot(), operator_state.clone());
         let world = world.clone();
-        env.spawn(async move { run_recovery_tasks(env_of_task, world, cluster, operator_state).await });
+        env.spawn(async move { run_recovery_tasks(env_of_task, world, boot, operator_state).await });
     }
     if let Some(reaction) = reaction {
-        let (env_of_task, cluster, operator_state) = (env.clone(), cluster(), operator_state.clone());
+        let (env_of_task, boot, operator_state) = (env.clone(), boot(), operator_state.clone());
         let world = world.clone();
-        env.spawn(async move { answer_alarms(env_of_task, world, cluster, operator_state, reaction).await });
+        env.spawn(async move { answer_alarms(env_of_task, world, boot, operator_state, reaction).await });
     }
     env.net()
         .serve(64, move |request| {
@@ -104,7 +104,7 @@ pub(crate) async fn run(
 async fn answer_alarms(
     env: NodeEnv<SimEnv>,
     world: World,
-    cluster: Arc<Cluster>,
+    boot: BootConfig,
     operator_state: Arc<Mutex<OperatorState>>,
     reaction: Duration,
 ) {
@@ -114,7 +114,7 @@ async fn answer_alarms(
             continue;
         }
         env.clock().sleep(reaction).await;
-        while !production_is_good(&env, &cluster).await {
+        while !production_is_good(&env, &boot.cluster).await {
             env.clock().sleep(LOOK_EVERY).await;
         }
         let damaged = {
@@ -123,7 +123,7 @@ async fn answer_alarms(
             operator_state.in_progress = std::mem::take(&mut operator_state.damaged);
             operator_state.in_progress.clone()
         };
-        let report = recover(&env, &cluster, &RecoveryTargets::Days(damaged.clone())).await;
+        let report = recover(&env, &boot, &RecoveryTargets::Days(damaged.clone())).await;
         let mut operator_state = lock(&operator_state);
         operator_state.in_progress.clear();
         if report.is_complete() {
@@ -142,7 +142,7 @@ async fn answer_alarms(
 async fn run_recovery_tasks(
     env: NodeEnv<SimEnv>,
     world: World,
-    cluster: Arc<Cluster>,
+    boot: BootConfig,
     operator_state: Arc<Mutex<OperatorState>>,
 ) {
     loop {
@@ -157,11 +157,10 @@ async fn run_recovery_tasks(
             .collect()
         };
         for index in due {
-            let (env_of_task, cluster, operator_state) =
-                (env.clone(), cluster.clone(), operator_state.clone());
+            let (env_of_task, boot, operator_state) = (env.clone(), boot.clone(), operator_state.clone());
             let world = world.clone();
             env.spawn(
-                async move { run_recovery_task(env_of_task, world, cluster, operator_state, index).await },
+                async move { run_recovery_task(env_of_task, world, boot, operator_state, index).await },
             );
         }
         env.clock().sleep(LOOK_EVERY).await;
@@ -172,7 +171,7 @@ async fn run_recovery_tasks(
 async fn run_recovery_task(
     env: NodeEnv<SimEnv>,
     world: World,
-    cluster: Arc<Cluster>,
+    boot: BootConfig,
     operator_state: Arc<Mutex<OperatorState>>,
     index: usize,
 ) {
@@ -184,7 +183,7 @@ async fn run_recovery_task(
         let steps = if order.started == 1 { order.recover.steps() } else { RecoveryStep::ALL.to_vec() };
         (order.recover.targets(), steps)
     };
-    let report = recover_with_steps(&env, &cluster, &targets, &steps).await;
+    let report = recover_with_steps(&env, &boot, &targets, &steps).await;
     let mut operator_state = lock(&operator_state);
     let order = &mut operator_state.recovery_tasks[index];
     order.is_running = false;

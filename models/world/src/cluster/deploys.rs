@@ -18,6 +18,7 @@ pub(crate) fn deploy_targets(to: &DeployTarget, world: &World, nodes: &NodeIds) 
             let worker = nodes.workers.get(usize::from(*replica_set));
             (set.iter().chain(worker).copied().collect(), Duration::ZERO)
         }
+        DeployTarget::Protection => (nodes.protection().collect(), Duration::ZERO),
         DeployTarget::Nodes(names) => {
             (names.iter().filter_map(|name| world.node_named(name)).collect(), Duration::ZERO)
         }

@@ -21,4 +21,10 @@ impl NodeIds {
     pub fn production(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.disks.iter().chain(&self.ingest).chain(&self.workers).copied()
     }
+
+    /// Returns the nodes that protect production and run the pipeline's code.
+    pub fn protection(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let stores = self.data_centers.iter().chain(&self.tee_store);
+        stores.chain(&self.backup).chain(&self.audit).chain(&self.operator).copied()
+    }
 }

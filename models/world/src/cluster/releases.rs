@@ -49,9 +49,9 @@ pub(crate) fn planted_bugs() -> Vec<PlantedBug> {
     Bug::ALL.iter().map(of).collect()
 }
 
-/// Deploys a release to all of production from the start to the end: one of the scenario's releases, one with the
-/// planted bug of this name, or `good`. Other deploys are removed. The scenario's expectation was for its own
-/// releases, so the expected outcome becomes `clean`.
+/// Deploys a release from the start to the end to the nodes whose code has its bugs, production or those that protect
+/// it: one of the scenario's releases, one with the planted bug of this name, or `good`. Other deploys are removed. The
+/// scenario's expectation was for its own releases, so the expected outcome becomes `clean`.
 ///
 /// # Errors
 /// An unknown release, with the known ones.
@@ -75,7 +75,18 @@ pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str
     config.deploys.clear();
     config.releases.retain(|release| release.name == name);
     if name != good {
-        config.deploys.push(Deploy { at: scenario.start, release: name.to_owned(), to: DeployTarget::All });
+        let bugs = config.releases.iter().flat_map(|release| &release.bugs);
+        let is_in_protection =
+            |name: &String| Bug::ALL.iter().any(|bug| bug.name() == name && bug.is_in_protection());
+        // Production stays good where it can, since the operator waits for that before a recovery.
+        let mut targets: BTreeSet<bool> = bugs.map(is_in_protection).collect();
+        if targets.is_empty() {
+            targets.insert(false);
+        }
+        for is_in_protection in targets {
+            let to = if is_in_protection { DeployTarget::Protection } else { DeployTarget::All };
+            config.deploys.push(Deploy { at: scenario.start, release: name.to_owned(), to });
+        }
     }
     scenario.expect = Outcome::Clean;
     Ok(())
@@ -100,6 +111,14 @@ mod tests {
         assert_eq!((deploy.at, deploy.to.clone()), (scenario.start, DeployTarget::All));
         assert!(crate::check::check(&scenario).is_empty());
         assert_eq!(scenario.expect, Outcome::Clean);
+    }
+
+    #[test]
+    fn a_bug_in_the_protection_leaves_production_good() {
+        let mut scenario = small();
+        deploy_everywhere(&mut scenario, "retention-unit").unwrap();
+        let [deploy] = &scenario.config.deploys[..] else { panic!("{:?}", scenario.config.deploys) };
+        assert_eq!(deploy.to, DeployTarget::Protection);
     }
 
     #[test]

@@ -56,11 +56,13 @@ impl ClusterRegistry {
         self.nodes.get().expect("nodes boot after the cluster is complete: boots are tasks")
     }
 
-    fn release(&self, node: NodeId) -> DeployedRelease {
+    /// Returns the release of `node` from its next boot on.
+    pub fn release(&self, node: NodeId) -> DeployedRelease {
         lock(&self.releases).get(&node).cloned().unwrap_or_else(DeployedRelease::good)
     }
 
-    fn boot(&self, node: NodeId) -> BootConfig {
+    /// Returns the configuration and release with which `node` boots next.
+    pub fn boot(&self, node: NodeId) -> BootConfig {
         let configured = lock(&self.configured).get(&node).cloned();
         let cluster = configured.unwrap_or_else(|| self.cluster());
         BootConfig { cluster, release: self.release(node).release }

@@ -3,6 +3,7 @@
 use super::findings::DrillFindings;
 use super::state::RunState;
 use crate::actors::drill::{self, DrillResult};
+use crate::cluster::releases::DeployedRelease;
 use crate::mutex::lock;
 use latent_ports::NodeId;
 
@@ -34,8 +35,11 @@ impl RunState<'_> {
         let now = self.world.now();
         self.progress.phase("drill");
         let images = drill::survivors(&self.world, &self.nodes);
-        let drilled =
-            drill::run(self.scenario, self.plan, &images, (now, self.drills.len() as u64), self.marks);
+        let keeper = self.nodes.tee_store.or(self.nodes.backup);
+        let release =
+            keeper.map_or_else(DeployedRelease::good, |keeper| self.cluster_registry.release(keeper));
+        let at = (now, self.drills.len() as u64);
+        let drilled = drill::run(self.scenario, self.plan, &images, at, &release, self.marks);
         for (name, times) in &drilled.marks {
             *self.drill_marks.entry(format!("drill:{name}")).or_default() += times;
         }

@@ -22,6 +22,7 @@ use latent_engine::{PhaseReporter, Scenario};
 use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
 use latent_oracle::{Ledger, ProjectDay};
 use latent_pipeline::alarms::Alarm;
+use latent_ports::Env;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -75,8 +76,9 @@ impl<'a> RunState<'a> {
             (world.clone(), cluster_registry.clone(), operator_state.clone());
         let nodes = builder.build(move |env| {
             let cluster_registry = operator_registry.clone();
-            let cluster = move || cluster_registry.cluster();
-            operator::run(env, world_of.clone(), cluster, task_state.clone(), reaction, has_recovery_tasks)
+            let node = env.node();
+            let boot = move || cluster_registry.boot(node);
+            operator::run(env, world_of.clone(), boot, task_state.clone(), reaction, has_recovery_tasks)
         });
         let client_state =
             ClientState::new(Ledger::new(ledger_settings(&world, &nodes, scenario), oracle_zones(plan)));

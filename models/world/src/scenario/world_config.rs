@@ -329,12 +329,14 @@ pub struct Deploy {
     pub to: DeployTarget,
 }
 
-/// Production nodes that a deploy moves.
+/// Nodes that a deploy moves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DeployTarget {
-    /// All nodes at once.
+    /// All nodes of production at once.
     All,
+    /// The nodes that protect production, all at once: object stores, backup, audit, operator.
+    Protection,
     /// One node after another, with a pause between two nodes.
     Rolling {
         /// Pause between two nodes.

@@ -120,7 +120,7 @@ pub(super) fn operations(case: &WorldCase) -> Vec<WorldCase> {
         }
     }
     for (index, deploy) in case.scenario.config.deploys.iter().enumerate() {
-        if deploy.to != DeployTarget::All {
+        if !matches!(deploy.to, DeployTarget::All | DeployTarget::Protection) {
             let mut simple = case.clone();
             simple.scenario.config.deploys[index].to = DeployTarget::All;
             cases.extend(normalized(simple));

@@ -271,10 +271,11 @@ impl ClusterFixture {
         targets: RecoveryTargets,
         steps: &[RecoveryStep],
     ) -> RecoveryReport {
-        let (cluster, steps) = (self.cluster.clone(), steps.to_vec());
+        let boot = BootConfig { cluster: self.cluster.clone(), release: Arc::new(Release::good()) };
+        let steps = steps.to_vec();
         self.run(move |env| {
-            let (cluster, targets, steps) = (cluster.clone(), targets.clone(), steps.clone());
-            async move { recover_with_steps(&env, &cluster, &targets, &steps).await }
+            let (boot, targets, steps) = (boot.clone(), targets.clone(), steps.clone());
+            async move { recover_with_steps(&env, &boot, &targets, &steps).await }
         })
         .await
     }
