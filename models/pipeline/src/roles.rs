@@ -60,10 +60,11 @@ pub async fn boot_with_interceptor<E: Env>(
         Role::Worker => worker(env, boot).await,
         Role::Backup => backup::take::run(env, boot).await,
         Role::Audit => audit_node(env, boot).await,
-        Role::DataCenter(access) => objects::serve(env, access, interceptor).await,
+        Role::DataCenter(access) => objects::serve_release(env, boot.release, access, interceptor).await,
         Role::TeeStore(access) => {
+            let release = boot.release.clone();
             env.spawn(recovery::tee_expiry::run(env.clone(), boot));
-            objects::serve(env, access, interceptor).await;
+            objects::serve_release(env, release, access, interceptor).await;
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::data_center::DataCenter;
 use crate::alarms::Alarm;
 use crate::hold::{self, HOLDS};
 use crate::marks;
+use crate::release::{Bug, Release};
 use bytes::Bytes;
 use latent_ports::{Env, Mark, UnixMs};
 use latent_storekit::object_store::{ObjectError, ObjectStore, StoreError};
@@ -21,11 +22,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) type CatalogCache = BTreeMap<String, Catalog>;
 
 /// Parameters of one maintenance pass.
-pub(super) struct CatalogExpiry {
+pub(super) struct CatalogExpiry<'a> {
     /// Time of the pass.
     pub now: UnixMs,
     /// Catalogs with positions before this are old.
     pub oldest_ms: i64,
+    /// Catalogs with positions from this on are to be kept.
+    pub promised_ms: i64,
+    pub release: &'a Release,
     /// Segments of a catalog that is still to be written there.
     pub pending_segments: BTreeSet<String>,
 }
@@ -40,7 +44,7 @@ struct CatalogSets {
     unreadable: BTreeSet<String>,
 }
 
-impl CatalogExpiry {
+impl CatalogExpiry<'_> {
     /// Repairs and removes catalogs. `found` receives an alarm for each damaged catalog, even if the pass fails.
     pub async fn run<E: Env>(
         &self,
@@ -94,6 +98,10 @@ impl CatalogExpiry {
         let old: Vec<String> = all.filter(is_old).filter(|key| **key != newest).cloned().collect();
         if old.is_empty() {
             return Ok(());
+        }
+        let is_promised = |key: &String| Catalog::position_of_key(key) >= Some(self.promised_ms);
+        if self.release.has(Bug::RetentionUnit) && old.iter().any(is_promised) {
+            self.release.reached(env, Bug::RetentionUnit);
         }
         for key in &old {
             store.delete(key).await?;

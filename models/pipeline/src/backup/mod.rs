@@ -5,13 +5,16 @@
 //!   data center), `expire` (its catalogs), `state` (state kept from one backup to the next).
 //! - `shrink_guard`: keeps data of earlier backups that production lost (pure).
 //! - `restore`: reads a backup back.
+//! - `missing_keys`: compares two versions of a day. `planted`: planted bugs.
 //! - `monitor`: checks from another node that backups are taken.
 
 pub mod catalog;
 mod data_center;
 pub mod error;
 mod expire;
+mod missing_keys;
 pub mod monitor;
+mod planted;
 mod project_copy;
 pub mod restore;
 pub mod shrink_guard;

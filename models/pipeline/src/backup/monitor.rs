@@ -10,6 +10,7 @@ use super::take::POSITION_SLACK;
 use crate::alarms::{Alarm, AlarmSender};
 use crate::config::BootConfig;
 use crate::marks;
+use crate::release::Bug;
 use crate::schedule::MedianClock;
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
 use latent_storekit::object_store::{ObjectStore, StoreRetryPolicy};
@@ -45,6 +46,10 @@ pub async fn run<E: Env>(env: E, boot: BootConfig, clock: MedianClock<E>, alarms
                     < now.0;
             if !overdue {
                 reported.remove(&data_center);
+            } else if boot.release.has(Bug::BackupSilentlyDead) {
+                if reported.insert(data_center) {
+                    boot.release.reached(&env, Bug::BackupSilentlyDead);
+                }
             } else if reported.insert(data_center) {
                 env.mark(Mark { name: marks::BACKUP_OVERDUE, subject: "" });
                 let newest_ms = (newest.0 != i64::MIN).then_some(newest.0);

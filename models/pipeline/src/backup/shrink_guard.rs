@@ -89,6 +89,15 @@ impl BackupBaseline {
         self.positions.get(&project).copied().unwrap_or(0)
     }
 
+    /// Returns a project's days in the last backups, in order.
+    pub(super) fn days_of(&self, project: u32) -> Vec<CatalogDay> {
+        let days = self.days.range((project, Day(i32::MIN))..=(project, Day(i32::MAX)));
+        let held = |(of, held): (&(u32, Day), &BaselineDay)| {
+            with_segments(CatalogDay::empty(*of), held.bases.iter().flatten(), |_| true)
+        };
+        days.map(held).collect()
+    }
+
     /// Returns the projects that backups hold.
     pub fn projects(&self) -> impl Iterator<Item = u32> {
         self.days.keys().map(|(project, _)| *project)

@@ -12,9 +12,11 @@ use super::shrink_guard::BackupBaseline;
 use crate::alarms::Alarm;
 use crate::config::{BackupConfig, Cluster};
 use crate::marks;
+use crate::release::Release;
 use latent_ports::{Env, Mark, NodeId, UnixMs};
 use latent_storekit::object_store::{ObjectError, ObjectStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// State of the backup node.
@@ -87,12 +89,14 @@ impl BackupState {
     /// Opens every data center that responds. Returns the first error of the others.
     pub(super) async fn open<E: Env>(
         &mut self,
+        env: &E,
+        release: &Arc<Release>,
         stores: Vec<ObjectStore<E>>,
     ) -> (Vec<DataCenter<E>>, Option<BackupError>) {
         let (mut opened, mut failed) = (Vec::new(), None);
         for (index, store) in stores.into_iter().enumerate() {
             let verified = self.verified.get(&store.node()).cloned().unwrap_or_default();
-            match DataCenter::open(index + 1, store, verified).await {
+            match DataCenter::open(env, release, index + 1, store, verified).await {
                 Ok(data_center) => opened.push(data_center),
                 Err(error) => failed = failed.or(Some(error.into())),
             }

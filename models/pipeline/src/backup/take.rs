@@ -9,13 +9,14 @@
 //! Failures are isolated: a project that cannot be copied stays at its last position, a data center that fails has no
 //! new catalog, and only these are retried. A backup needs at least one data center that knows the newest backup.
 
-use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT};
+use super::catalog::{CATALOGS, Catalog, FORMAT};
 use super::data_center::{DataCenter, replicate_segments};
 use super::error::BackupError;
 use super::expire::CatalogExpiry;
+use super::missing_keys::missing_keys;
 use super::project_copy;
 use super::restore::BackupReader;
-use super::shrink_guard::{BackupBaseline, ChangedDay, MissingKeys, ProductionDays};
+use super::shrink_guard::{BackupBaseline, MissingKeys, ProductionDays};
 use super::state::{BackupRound, BackupState, WrittenCatalog};
 use crate::alarms::{Alarm, AlarmSender, RetentionTarget, report_refused_retention};
 use crate::arb::api::ArbFailure;
@@ -23,7 +24,7 @@ use crate::arb::log::{DurableLog, UntrustedLogs};
 use crate::config::{BackupConfig, BootConfig};
 use crate::marks;
 use crate::median_clock::median_time;
-use crate::record::Key;
+use crate::release::Bug;
 use crate::schedule::{MAX_SLEEP, MedianClock};
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, Env, Mark, NodeId, UnixMs};
@@ -69,6 +70,12 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
             }
             Err(error) => {
                 env.mark(Mark { name: marks::BACKUP_FAILED, subject: &error.to_string() });
+                if boot.release.has(Bug::BackupSilentlyDead) {
+                    boot.release.reached(&env, Bug::BackupSilentlyDead);
+                    state.consecutive_failures = 0;
+                    due = clock.now().await + config.interval;
+                    continue;
+                }
                 env.clock().sleep(RETRY_AFTER).await;
             }
         }
@@ -158,7 +165,7 @@ async fn attempt<E: Env>(
     state: &mut BackupState,
 ) -> Result<Duration, BackupError> {
     let now = median_time(env, &boot.cluster).await?;
-    let (mut data_centers, unopened) = state.open(stores(env, config)).await;
+    let (mut data_centers, unopened) = state.open(env, &boot.release, stores(env, config)).await;
     let catalogs_read = match (data_centers.is_empty(), &unopened) {
         (true, Some(error)) => Err(error.clone()),
         _ => state.read_newest_catalogs(env, &boot.cluster, &data_centers, now).await,
@@ -176,12 +183,12 @@ async fn attempt<E: Env>(
 }
 
 /// Attempt of a backup.
-struct BackupAttempt<'a, E> {
-    env: &'a E,
-    boot: &'a BootConfig,
-    config: &'a BackupConfig,
+pub(super) struct BackupAttempt<'a, E> {
+    pub(super) env: &'a E,
+    pub(super) boot: &'a BootConfig,
+    pub(super) config: &'a BackupConfig,
     alarms: &'a AlarmSender<E>,
-    state: &'a mut BackupState,
+    pub(super) state: &'a mut BackupState,
     now: UnixMs,
     /// Errors so far, in order.
     failures: Vec<BackupError>,
@@ -192,6 +199,9 @@ impl<E: Env> BackupAttempt<'_, E> {
         let monotonic = self.env.clock().monotonic();
         let position = self.now - POSITION_SLACK;
         let mut round = self.state.round(&self.boot.cluster, self.config, position, monotonic);
+        if self.boot.release.has(Bug::PositionBeforeData) && round.catalog.is_none() {
+            self.write_position(round.position_ms, data_centers).await?;
+        }
         let found = self.copy(&mut round, data_centers).await;
         let written = match round.catalog.take() {
             Some(mut written) if found.is_empty() => {
@@ -245,13 +255,21 @@ impl<E: Env> BackupAttempt<'_, E> {
                 false => Ok(Vec::new()),
             };
             match copied {
-                Ok(days) => {
+                Ok(mut days) => {
+                    if self.boot.release.has(Bug::CursorOnEventTime) {
+                        days = self.since_last_event(project, days).await;
+                    }
                     found.insert(project, days);
                     round.todo.remove(&project);
                 }
                 Err(error) => {
                     self.env.mark(Mark { name: marks::BACKUP_PROJECT_FAILED, subject: &error.to_string() });
                     self.failures.push(error);
+                    let is_before_others = round.todo.iter().any(|behind| *behind > project);
+                    if self.boot.release.has(Bug::OneErrorStopsThoseBehind) && is_before_others {
+                        self.boot.release.reached(self.env, Bug::OneErrorStopsThoseBehind);
+                        break;
+                    }
                 }
             }
         }
@@ -349,8 +367,14 @@ impl<E: Env> BackupAttempt<'_, E> {
         let written = self.state.round.as_ref().and_then(|round| round.catalog.as_ref());
         let pending_segments: BTreeSet<String> =
             written.iter().flat_map(|it| it.catalog.hashes()).map(str::to_owned).collect();
-        let oldest_ms = (self.now - self.config.effective_retention()).0;
-        let expiry = CatalogExpiry { now: self.now, oldest_ms, pending_segments };
+        let retention = self.config.effective_retention();
+        let promised_ms = (self.now - retention).0;
+        let oldest_ms = match self.boot.release.has(Bug::RetentionUnit) {
+            true => (self.now - retention / 24).0,
+            false => promised_ms,
+        };
+        let release = &self.boot.release;
+        let expiry = CatalogExpiry { now: self.now, oldest_ms, promised_ms, release, pending_segments };
         let (mut damaged, mut checked) = (Vec::new(), BTreeSet::new());
         for data_center in data_centers {
             let others = data_centers.iter().filter(|other| other.number != data_center.number);
@@ -372,29 +396,4 @@ impl<E: Env> BackupAttempt<'_, E> {
             self.alarms.raise(alarm);
         }
     }
-}
-
-/// Returns the number of keys of a backup's day that were not found. Common segments are read last, and only if needed.
-async fn missing_keys<E: Env>(backups: &BackupReader<E>, changed: &ChangedDay) -> Result<u64, String> {
-    let (before, now) = (&changed.before, &changed.now);
-    let part = |of: &CatalogDay, is_wanted: &dyn Fn(&CatalogSegment) -> bool| CatalogDay {
-        segments: of.segments.iter().filter(|segment| is_wanted(segment)).cloned().collect(),
-        ..*of
-    };
-    let gone = part(before, &|segment| !now.segments.contains(segment));
-    let came = part(now, &|segment| !before.segments.contains(segment));
-    let stayed = part(now, &|segment| before.segments.contains(segment));
-    let mut keys = keys_of(backups, &gone).await?;
-    for part in [came, stayed] {
-        if keys.is_empty() {
-            break;
-        }
-        let held = keys_of(backups, &part).await?;
-        keys.retain(|key| !held.contains(key));
-    }
-    Ok(keys.len() as u64)
-}
-
-async fn keys_of<E: Env>(backups: &BackupReader<E>, day: &CatalogDay) -> Result<BTreeSet<Key>, String> {
-    Ok(backups.day(day).await?.iter().map(|record| record.key).collect())
 }

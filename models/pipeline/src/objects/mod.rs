@@ -9,6 +9,7 @@ mod files;
 
 use crate::access::{AccessPolicy, InjectedResult, Interceptor, NoInterceptor, Permission};
 use crate::marks;
+use crate::release::{Bug, Release};
 use bytes::Bytes;
 use files::{ObjectFiles, path};
 use latent_ports::{
@@ -29,17 +30,30 @@ const BOOT_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 /// Delay of a lost response, longer than any caller waits.
 const LOST_RESPONSE_DELAY: Duration = Duration::from_secs(15 * 60);
 
+/// Prefix of the objects that a planted bug receives in place: the segments of backups, the largest of all.
+const IN_PLACE: &str = "segments/";
+
 /// Boots an object store that grants everything to every node.
 pub async fn run<E: Env>(env: E) {
     serve(env, AccessPolicy::allow_all(), NoInterceptor).await;
 }
 
+/// Boots an object store of the release without planted bugs; see [`serve_release`].
+pub async fn serve<E: Env>(env: E, access: AccessPolicy, interceptor: impl Interceptor) {
+    serve_release(env, Arc::new(Release::good()), access, interceptor).await;
+}
+
 /// Boots an object store: recovers, then serves the nodes that `access` allows, through `interceptor`, until the node
 /// dies.
-pub async fn serve<E: Env>(env: E, access: AccessPolicy, interceptor: impl Interceptor) {
+pub async fn serve_release<E: Env>(
+    env: E,
+    release: Arc<Release>,
+    access: AccessPolicy,
+    interceptor: impl Interceptor,
+) {
     let interceptor = Arc::new((access, interceptor));
     let objects = loop {
-        match ObjectFiles::recover(env.clone()).await {
+        match ObjectFiles::recover(env.clone(), release.clone()).await {
             Ok(objects) => break Arc::new(objects),
             Err(error) => {
                 env.mark(Mark { name: marks::OBJECTS_BOOT_FAILED, subject: &error.to_string() });
@@ -89,7 +103,13 @@ async fn admit<E: Env, D: Interceptor>(
             response
         }
         InjectedResult::UploadTruncated => {
-            objects.write_partial(body).await.map_err(disk_error)?;
+            match &call {
+                ObjectRequest::Put { key } if objects.release.has(Bug::PartialUploadComplete) => {
+                    objects.receive_in_place(key, body).await
+                }
+                _ => objects.write_partial(body).await,
+            }
+            .map_err(disk_error)?;
             Err(ObjectError::Unavailable("the upload broke off".to_owned()))
         }
         InjectedResult::ShortPages { keys } => {
@@ -193,6 +213,16 @@ impl<E: Env> ObjectFiles<E> {
         self.put(key, body).await.map_err(disk_error)?;
         caller.interceptor.object_changed(caller.from, by, key);
         Ok(())
+    }
+
+    /// Planted bug: receives the first half of an upload, a new segment under its own name.
+    async fn receive_in_place(&self, key: &str, body: Bytes) -> Result<(), DiskError> {
+        let key_lock = self.key_lock(key);
+        let _guard = key_lock.lock.lock().await;
+        if !key.starts_with(IN_PLACE) || self.length(key).await.is_ok() {
+            return self.write_partial(body).await;
+        }
+        self.put(key, body.slice(..body.len() / 2)).await
     }
 
     async fn delete_as<D: Interceptor>(&self, caller: &Caller<'_, D>, key: &str) -> Result<(), ObjectError> {

@@ -16,6 +16,7 @@ use crate::config::BootConfig;
 use crate::hold::{HOLDS, Hold, MAX_HELD_BYTES, active_holds};
 use crate::marks;
 use crate::median_clock::median_time;
+use crate::release::{Bug, Release};
 use latent_edge::tee::{TeeName, TeeObject};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
 use latent_storekit::object_store::{ObjectInfo, ObjectStore, StoreError, StoreRetryPolicy};
@@ -60,7 +61,17 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
         let is_expired = match median_time(&env, &boot.cluster).await {
             Ok(common) => {
                 let now = env.clock().wall().min(common);
-                match expire(&env, &alarms, &store, &mut listed, now, tee.effective_retention()).await {
+                match expire(
+                    &env,
+                    &boot.release,
+                    &alarms,
+                    &store,
+                    &mut listed,
+                    now,
+                    tee.effective_retention(),
+                )
+                .await
+                {
                     Ok(found) => {
                         missing = found;
                         true
@@ -88,17 +99,18 @@ enum TeeExpiryError {
     Disk(#[from] DiskError),
 }
 
-/// Removes objects older than `kept`, also from `listed`. Returns the files that were seen before, are not expired, and
+/// Removes objects older than `retention`, also from `listed`. Returns the files that were seen before, are not expired, and
 /// have no object left.
 async fn expire<E: Env>(
     env: &E,
+    release: &Release,
     alarms: &AlarmSender<E>,
     store: &ObjectStore<E>,
     listed: &mut Vec<ObjectInfo>,
     now: UnixMs,
-    kept: Duration,
+    retention: Duration,
 ) -> Result<BTreeSet<TeeName>, TeeExpiryError> {
-    let oldest = now - kept;
+    let oldest = now - if release.has(Bug::RetentionUnit) { retention / 24 } else { retention };
     let before = first_seen(env.disk()).await?;
     let mut seen = before.clone();
     for info in listed.iter() {
@@ -116,6 +128,12 @@ async fn expire<E: Env>(
     let (old, kept): (Vec<_>, Vec<_>) =
         std::mem::take(listed).into_iter().partition(|info| is_removable(&info.key));
     *listed = kept;
+    let is_promised = |info: &ObjectInfo| {
+        file_of(&info.key).is_some_and(|file| !is_expired_file(file, first_of_file[&file], now - retention))
+    };
+    if release.has(Bug::RetentionUnit) && old.iter().any(is_promised) {
+        release.reached(env, Bug::RetentionUnit);
+    }
     let is_there: BTreeSet<&String> = listed.iter().chain(&old).map(|info| &info.key).collect();
     seen.retain(|key, _| is_there.contains(key) || (file_of(key).is_some() && !is_old(key)));
     // Recorded before anything is removed: an unrecorded file would be new again after a crash, and be kept for another
