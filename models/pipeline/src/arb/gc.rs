@@ -32,7 +32,11 @@ impl<E: Env> ArbStore<E> {
         if paths.is_empty() {
             return;
         }
-        let due = self.env.clock().monotonic() + self.boot.cluster.compaction.grace;
+        let now = self.env.clock().monotonic();
+        let due = match self.boot.release.has(Bug::BackupUnpinned) {
+            true => now,
+            false => now + self.boot.cluster.compaction.grace,
+        };
         lock(&self.gc_queue.queue)
             .entry(due)
             .or_default()
@@ -51,6 +55,12 @@ impl<E: Env> ArbStore<E> {
     pub fn pin(&self, project: u32, for_ms: u64) {
         let until = self.env.clock().monotonic() + Duration::from_millis(for_ms);
         lock(&self.gc_queue.pinned).insert(project, until);
+    }
+
+    /// Whether a project is pinned.
+    pub(super) fn is_pinned(&self, project: u32) -> bool {
+        let now = self.env.clock().monotonic();
+        lock(&self.gc_queue.pinned).get(&project).is_some_and(|until| *until > now)
     }
 
     /// Releases a pin.
@@ -86,7 +96,7 @@ impl<E: Env> ArbStore<E> {
         }
         for (project, day, path) in due {
             let pinned = lock(&self.gc_queue.pinned).get(&project).is_some_and(|until| *until > now);
-            match if pinned {
+            match if pinned && !self.boot.release.has(Bug::BackupUnpinned) {
                 RemovalOutcome::Deferred
             } else {
                 self.remove_if_not_live(project, day, &path).await

@@ -9,11 +9,11 @@ use super::api::ArbFailure;
 use super::day_store::{MANIFEST_HEADER, day_dir};
 use super::manifest::ManifestEdit;
 use super::segment::segment_id;
-use super::store::{ArbStore, create_dir, lock};
+use super::store::{ArbStore, SharedDay, create_dir, lock};
 use crate::marks;
 use crate::release::Bug;
 use crate::zone::Day;
-use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
+use latent_ports::{Clock, DirEntry, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
 use latent_storekit::frame::{self, ScanEnd};
 
 /// More ids than one incarnation of a day ever uses.
@@ -66,6 +66,27 @@ impl<E: Env> ArbStore<E> {
             .collect::<Result<Vec<_>, _>>()
             .map(|ids| ids.into_iter().max().unwrap_or(1))
             .map_err(|_| unread())
+    }
+
+    /// Planted bug: fails while a day is corrupt, if others have ended and wait for their compaction.
+    pub(super) async fn stop_at_a_corrupt_day(
+        &self,
+        project: u32,
+        dirty: &[SharedDay<E>],
+    ) -> Result<(), ArbFailure> {
+        let now = self.env.clock().wall();
+        let corrupt = self.corrupt_days(project).first().copied();
+        let Some((corrupt, of)) = corrupt.zip(self.boot.cluster.projects.get(&project)) else {
+            return Ok(());
+        };
+        for day in dirty {
+            let day = day.lock().await;
+            if day.is_dirty() && day.day < of.zones.day(now, now) {
+                self.boot.release.reached(&self.env, Bug::PoisonSegmentStopsCompaction);
+                return Err(ArbFailure::Corrupt(day_dir(project, corrupt)));
+            }
+        }
+        Ok(())
     }
 
     /// Reads a day that is not known to be corrupt. If the device cannot read it, the day is treated as corrupt.

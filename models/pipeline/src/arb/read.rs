@@ -189,6 +189,15 @@ impl<E: Env> ArbStore<E> {
     ) -> Result<SetDigest, ArbFailure> {
         if due {
             let verified = self.verify_day(day).await;
+            if verified.is_err()
+                && self.boot.release.has(Bug::ScrubSkipsCompacted)
+                && self.late_part_verifies(day).await
+            {
+                let digest = self.digest_of(day, before_ms).await?;
+                self.boot.release.reached(&self.env, Bug::ScrubSkipsCompacted);
+                day.verified = Some(self.env.clock().monotonic());
+                return Ok(digest);
+            }
             if verified.is_err() {
                 day.digest = None;
             }
@@ -207,6 +216,15 @@ impl<E: Env> ArbStore<E> {
             self.read_segment(day, entry).await?;
         }
         Ok(())
+    }
+
+    /// Planted bug: whether the manifest and the late segments verify.
+    async fn late_part_verifies(&self, day: &DayStore<E>) -> bool {
+        let mut verifies = day.log.verify().await.is_ok();
+        for entry in day.manifest.live.values().filter(|entry| entry.tier == Tier::Late) {
+            verifies &= self.read_segment(day, entry).await.is_ok();
+        }
+        verifies
     }
 
     /// Returns the digests of every day of a project.
@@ -246,6 +264,9 @@ impl<E: Env> ArbStore<E> {
     pub async fn day_files(&self, project: u32, dirty_only: bool) -> Result<Vec<DayFiles>, ArbFailure> {
         let mut out = Vec::new();
         let days = if dirty_only { self.dirty_candidates(project) } else { self.intact_days_of(project) };
+        if dirty_only && self.boot.release.has(Bug::PoisonSegmentStopsCompaction) {
+            self.stop_at_a_corrupt_day(project, &days).await?;
+        }
         for day in days {
             let day = day.lock().await;
             if dirty_only && !day.is_dirty() {
@@ -324,7 +345,12 @@ impl<E: Env> ArbStore<E> {
             (store.path(id), store.manifest.live.get(&id).cloned())
         };
         let file = match self.env.disk().open(&path, OpenMode::Read).await {
-            Err(error) if error.kind == DiskErrorKind::NotFound => return Err(gone()),
+            Err(error) if error.kind == DiskErrorKind::NotFound => {
+                if entry.is_none() && self.boot.release.has(Bug::BackupUnpinned) && self.is_pinned(project) {
+                    self.boot.release.reached(&self.env, Bug::BackupUnpinned);
+                }
+                return Err(gone());
+            }
             other => other?,
         };
         let size = file.size_bytes().await?;

@@ -163,9 +163,14 @@ async fn job<E: Env>(
     // Listed again under the lease: no other worker changes compacted files from here on. A day that cannot be
     // compacted does not block the others.
     let mut failed = Ok(());
-    for day in ended_days(env, boot, clock, project, disk).await? {
+    let mut days = ended_days(env, boot, clock, project, disk).await?.into_iter();
+    while let Some(day) = days.next() {
         if let Err(error) = compact_day(env, boot, project, disk, token, &day).await {
             failed = Err(error);
+            if boot.release.has(Bug::PoisonSegmentStopsCompaction) && days.len() > 0 {
+                boot.release.reached(env, Bug::PoisonSegmentStopsCompaction);
+                break;
+            }
         }
     }
     failed
