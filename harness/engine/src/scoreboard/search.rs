@@ -131,7 +131,9 @@ impl<S: System> SearchContext<'_, S> {
     fn ended(&self, judged: Result<CaseResult, CaseError>, case_ms: u64) -> Result<EndedCase, CaseError> {
         match judged {
             Ok(judged) => {
-                let is_reached = judged.marks.get(self.bug.trigger.name()).is_some_and(|count| *count > 0);
+                // A mark of a fork has the fork's name as a prefix.
+                let bare = |mark: &str| mark.rsplit(':').next() == Some(self.bug.trigger.name());
+                let is_reached = judged.marks.keys().any(|mark| bare(mark));
                 let violated = judged.violations.iter().map(|violation| violation.invariant.clone());
                 let late = judged.hung.iter().filter(|_| judged.outcome == Outcome::Hung);
                 let all: BTreeSet<String> =
