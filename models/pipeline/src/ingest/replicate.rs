@@ -61,18 +61,16 @@ pub async fn write<E: Env>(env: &E, boot: &BootConfig, hints: &Arc<Hints<E>>, wr
         }
     }
     let enough = durable >= needed || is_early;
+    if durable < needed && is_early {
+        release.reached(env, Bug::AckBeforeDurable);
+    }
     if enough && (!waiting.is_empty() || !missed.is_empty()) {
         let (env_of_rest, hints, release) = (env.clone(), hints.clone(), release.clone());
         env.spawn(async move {
             while let Some((disk, taken)) = waiting.next().await {
-                if taken {
-                    durable += 1;
-                } else {
+                if !taken {
                     missed.push(disk);
                 }
-            }
-            if is_early && durable < needed {
-                release.reached(&env_of_rest, Bug::AckBeforeDurable);
             }
             for disk in missed {
                 env_of_rest.mark(Mark { name: marks::INGEST_HINTED, subject: "" });
