@@ -6,7 +6,7 @@ use crate::case::parent::{self, WorkerLimits};
 use crate::case::{CASE_TIME, pool};
 use crate::case_source::{CaseSource, GENERATED};
 use crate::print::bugs::{self as printed, Scoreboard};
-use crate::print::humanize::span_ms;
+use crate::print::humanize::{hanging, span_ms};
 use crate::print::terminal;
 use crate::scenario::{Span, suggest};
 use crate::scoreboard::{
@@ -54,6 +54,9 @@ pub(super) struct Args {
     /// Continue an interrupted run from the file of --json
     #[arg(long)]
     resume: bool,
+    /// Print the bugs with the mistake and its source, and search for none
+    #[arg(long)]
+    list: bool,
     /// Print the table as Markdown
     #[arg(long)]
     markdown: bool,
@@ -71,6 +74,10 @@ struct Board<'a> {
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let bugs = chosen::<S>(&arguments.names)?;
+    if arguments.list {
+        terminal::print(&list(&bugs))?;
+        return Ok(exit::CLEAN);
+    }
     let signal = signals::install()?;
     let first_seeds: Vec<u64> = (0..arguments.searches)
         .map(|search| arguments.first_seed.saturating_add(search * SEARCH_STRIDE))
@@ -119,6 +126,17 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     }
 }
 
+fn list(bugs: &[PlantedBug]) -> String {
+    let width = bugs.iter().map(|bug| bug.name.len()).max().unwrap_or(0);
+    let row = |bug: &PlantedBug| {
+        // A doc comment keeps its line breaks.
+        let mistake = bug.mistake.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = format!("{mistake} ({})", bug.source);
+        hanging(&format!("{:width$}  ", bug.name), &text, terminal::columns())
+    };
+    bugs.iter().map(row).collect()
+}
+
 fn exit_code(records: &[BugRecord]) -> u8 {
     let is_good = |record: &BugRecord| matches!(record.result(), BugResult::Caught | BugResult::Equivalent);
     if records.iter().all(is_good) { exit::CLEAN } else { exit::VIOLATION }
@@ -149,9 +167,10 @@ fn chosen<S: System>(names: &[String]) -> Result<Vec<PlantedBug>, CliError> {
         None => {
             let similar = suggest::suggest(name, all.iter().map(|bug| bug.name));
             let similar = similar.first().map_or(String::new(), |name| format!("did you mean {name}? "));
-            let known: Vec<&str> = all.iter().map(|bug| bug.name).collect();
-            let hint = format!("{similar}planted are: {}", known.join(", "));
-            Err(CliError::Usage(format!("unknown bug '{name}'\n  {hint}")))
+            Err(CliError::Usage(format!(
+                "unknown bug '{name}'\n  {similar}`{} bugs --list` prints all",
+                S::NAME
+            )))
         }
     };
     names.iter().map(of_name).collect()

@@ -141,7 +141,7 @@ impl<S: System> SearchContext<'_, S> {
                 let finding = Finding::of(&judged);
                 Ok(EndedCase { finding, invariants: all.into_iter().collect(), is_reached, case_ms })
             }
-            // A process that was killed from outside is no result of the case.
+            // A process that was killed from outside gives no result of the case.
             Err(error @ CaseError::Died(_)) => Err(error),
             Err(error) => {
                 let finding = Finding::from_error(error)?;

@@ -195,7 +195,9 @@ fn check_releases(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
     for (index, release) in config.releases.iter().enumerate() {
         for (bug, name) in release.bugs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
-                let hint = format!("write one of: {}", known.join(", "));
+                let similar = latent_engine::suggest(name, known.iter().copied());
+                let similar = similar.first().map_or(String::new(), |one| format!("did you mean {one}? "));
+                let hint = format!("{similar}`latent bugs --list` prints all; or write hostile");
                 let pointer = format!("/releases/{index}/bugs/{bug}");
                 problems.push(ScenarioProblem::at(
                     pointer,

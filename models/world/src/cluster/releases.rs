@@ -69,7 +69,11 @@ pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str
         let suggestion = latent_engine::suggest(name, known.iter().copied());
         let suggestion =
             suggestion.first().map_or(String::new(), |candidate| format!("did you mean {candidate}? "));
-        let hint = format!("{suggestion}there are: {}", known.join(", "));
+        let own: Vec<&str> = known.iter().copied().filter(|one| !is_planted(one)).collect();
+        let hint = format!(
+            "{suggestion}there are: {}; `latent bugs --list` prints the planted ones",
+            own.join(", ")
+        );
         return Err(Problem::new(format!("no release is called '{name}'"), hint));
     }
     config.deploys.clear();
@@ -90,6 +94,10 @@ pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str
     }
     scenario.expect = Outcome::Clean;
     Ok(())
+}
+
+fn is_planted(name: &str) -> bool {
+    Bug::ALL.iter().any(|bug| bug.name() == name)
 }
 
 #[cfg(test)]
@@ -133,6 +141,6 @@ mod tests {
     fn an_unknown_release_lists_the_known_ones() {
         let message = deploy_everywhere(&mut small(), "2016-02-99").unwrap_err().to_string();
         assert!(message.starts_with("no release is called '2016-02-99'\nthere are: "), "{message}");
-        assert!(message.contains("good") && message.contains("recompaction-overwrites"), "{message}");
+        assert!(message.contains("bad, good, hostile; `latent bugs --list`"), "{message}");
     }
 }
