@@ -81,7 +81,7 @@ pub(crate) fn summary(board: &Scoreboard<'_>) -> String {
         tally(board, BugResult::Caught),
         counted(board.records.len() as u64, "planted bugs"),
         counted(board.limit, "seeds"),
-        counted(board.searches as u64, "searches"),
+        searches(board.searches),
         few.count(),
     );
     let rest = [
@@ -96,6 +96,10 @@ pub(crate) fn summary(board: &Scoreboard<'_>) -> String {
         }
     }
     text
+}
+
+fn searches(number: usize) -> String {
+    if number == 1 { "1 search".to_owned() } else { format!("{} searches", count(number as u64)) }
 }
 
 fn tally(board: &Scoreboard<'_>, result: BugResult) -> usize {
@@ -130,7 +134,7 @@ fn row(record: &BugRecord) -> Row {
             if result == BugResult::Caught {
                 by
             } else {
-                format!("{by} in {caught} of {}", counted(record.searches.len() as u64, "searches"))
+                format!("{by} in {caught} of {}", searches(record.searches.len()))
             }
         }
     };
