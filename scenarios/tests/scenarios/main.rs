@@ -13,6 +13,7 @@ mod explain;
 mod hashes;
 mod hostile;
 mod object_stores;
+mod planted_bugs;
 mod readers;
 mod reports;
 mod screens;
