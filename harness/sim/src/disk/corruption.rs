@@ -80,8 +80,8 @@ impl Inode {
     /// Makes a block unreadable.
     pub(crate) fn mark_unreadable(&self, block: u64) {
         self.corrupt_durable(|rope| {
-            rope.mark_unreadable(block);
             rope.mark_corrupted();
+            rope.mark_unreadable(block);
         });
     }
 
@@ -89,8 +89,8 @@ impl Inode {
     pub(crate) fn flip_bits(&self, offset: u64, mask: &[u8]) {
         self.corrupt_durable(|rope| {
             let len = len_within(rope, offset, mask.len());
-            rope.flip_bits(offset, &mask[..len]);
             rope.mark_corrupted();
+            rope.flip_bits(offset, &mask[..len]);
         });
     }
 
@@ -98,8 +98,8 @@ impl Inode {
     pub(crate) fn overwrite_in_place(&self, offset: u64, data: &Bytes) {
         self.corrupt_durable(|rope| {
             let len = len_within(rope, offset, data.len());
-            rope.write(offset, data.slice(..len));
             rope.mark_corrupted();
+            rope.write_device(offset, data.slice(..len));
         });
     }
 

@@ -156,6 +156,15 @@ impl DirTree {
         self.parent(path).is_ok_and(|(dir, name)| self.get(dir, name).is_some())
     }
 
+    /// Returns the file at a path.
+    pub(crate) fn find_file(&self, path: &str) -> Option<&Arc<Inode>> {
+        let (dir, name) = self.parent(path).ok()?;
+        match self.get(dir, name)? {
+            TreeEntry::File(inode) => Some(inode),
+            TreeEntry::Dir(_) => None,
+        }
+    }
+
     /// Returns a value that distinguishes successive states of a directory, as a key for draws.
     pub(crate) fn state_key(&self, path: &str) -> u64 {
         let Ok(dir) = self.find_dir(path) else { return 0 };

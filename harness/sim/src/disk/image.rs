@@ -29,6 +29,10 @@ pub struct FileImage {
 }
 
 impl FileImage {
+    pub(crate) fn new(rope: Arc<Rope>) -> FileImage {
+        FileImage { rope }
+    }
+
     /// Returns the length in bytes.
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
@@ -61,6 +65,13 @@ impl FileImage {
     #[must_use]
     pub fn is_corrupted(&self) -> bool {
         self.rope.is_corrupted()
+    }
+
+    /// Returns the pieces of the file without what bit rot, unreadable blocks and the misdirected writes of other files
+    /// changed. A write of this file that was lost or went elsewhere is missing here too: no reader can know of it.
+    #[must_use]
+    pub fn chunks_as_written(&self) -> &[Bytes] {
+        self.rope.as_written().chunks()
     }
 
     /// Returns the bytes in one piece; copied if the file has several.

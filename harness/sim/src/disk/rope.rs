@@ -18,8 +18,8 @@ pub(crate) struct Rope {
     ends: Vec<u64>,
     /// Unreadable blocks. Their bytes are kept for images.
     bad_blocks: BadBlocks,
-    /// Whether a fault changed or removed some of the bytes.
-    corrupted: bool,
+    /// The bytes without what faults changed or removed; `None` if no fault did. Later changes apply to both.
+    as_written: Option<Box<Rope>>,
 }
 
 impl Rope {
@@ -32,6 +32,13 @@ impl Rope {
     }
 
     pub(crate) fn push(&mut self, data: Bytes) {
+        if let Some(as_written) = &mut self.as_written {
+            as_written.push(data.clone());
+        }
+        self.push_chunk(data);
+    }
+
+    fn push_chunk(&mut self, data: Bytes) {
         if data.is_empty() {
             return;
         }
@@ -42,7 +49,7 @@ impl Rope {
     fn push_zeros(&mut self, mut count: u64) {
         while count > 0 {
             let piece = count.min(ZEROS.len() as u64);
-            self.push(Bytes::from_static(&ZEROS[..to_usize(piece)]));
+            self.push_chunk(Bytes::from_static(&ZEROS[..to_usize(piece)]));
             count -= piece;
         }
     }
@@ -50,7 +57,10 @@ impl Rope {
     /// Shortens the rope, or extends it with zeros. An empty file is no longer corrupted.
     pub(crate) fn truncate(&mut self, len_bytes: u64) {
         self.bad_blocks.truncate(len_bytes);
-        self.corrupted &= len_bytes > 0;
+        match &mut self.as_written {
+            Some(as_written) if len_bytes > 0 => as_written.truncate(len_bytes),
+            as_written => *as_written = None,
+        }
         self.resize(len_bytes);
     }
 
@@ -64,7 +74,7 @@ impl Rope {
         let rest = self.chunks[keep].slice(..to_usize(len_bytes - start));
         self.chunks.truncate(keep);
         self.ends.truncate(keep);
-        self.push(rest);
+        self.push_chunk(rest);
     }
 
     /// Overwrites from `offset`, extending the rope and filling a gap with zeros where needed.
@@ -72,16 +82,24 @@ impl Rope {
         if data.is_empty() {
             return;
         }
+        if let Some(as_written) = &mut self.as_written {
+            as_written.write(offset, data.clone());
+        }
+        self.write_device(offset, data);
+    }
+
+    /// Overwrites bytes on the device only, as a misdirected write does: they are not what the program wrote there.
+    pub(crate) fn write_device(&mut self, offset: u64, data: Bytes) {
         if offset >= self.len_bytes() {
             self.resize(offset);
-            self.push(data);
+            self.push_chunk(data);
             return;
         }
         self.bad_blocks.repair(offset, offset + data.len() as u64, self.len_bytes());
         let tail = self.slice(offset + data.len() as u64, u64::MAX);
         self.resize(offset);
-        self.push(data);
-        tail.into_iter().for_each(|chunk| self.push(chunk));
+        self.push_chunk(data);
+        tail.into_iter().for_each(|chunk| self.push_chunk(chunk));
     }
 
     /// Returns the chunks that cover `from..to`, cut to it.
@@ -114,10 +132,10 @@ impl Rope {
     /// Returns the first `len_bytes`.
     pub(crate) fn prefix(&self, len_bytes: u64) -> Rope {
         let mut out = Rope::default();
-        self.slice(0, len_bytes).into_iter().for_each(|chunk| out.push(chunk));
+        self.slice(0, len_bytes).into_iter().for_each(|chunk| out.push_chunk(chunk));
         out.bad_blocks = self.bad_blocks.clone();
         out.bad_blocks.truncate(len_bytes);
-        out.corrupted = self.corrupted;
+        out.as_written = self.as_written.as_ref().map(|as_written| Box::new(as_written.prefix(len_bytes)));
         out
     }
 
@@ -133,14 +151,23 @@ impl Rope {
         }
     }
 
-    /// Marks the file as changed by a fault.
+    /// Marks the file as changed by a fault, before the fault changes it: the present bytes are those that the program
+    /// wrote.
     pub(crate) fn mark_corrupted(&mut self) {
-        self.corrupted = true;
+        if self.as_written.is_none() {
+            let as_written = Rope { chunks: self.chunks.clone(), ends: self.ends.clone(), ..Rope::default() };
+            self.as_written = Some(Box::new(as_written));
+        }
     }
 
     /// Whether a fault changed or removed some of the bytes.
     pub(crate) fn is_corrupted(&self) -> bool {
-        self.corrupted
+        self.as_written.is_some()
+    }
+
+    /// Returns the bytes without what faults changed or removed.
+    pub(crate) fn as_written(&self) -> &Rope {
+        self.as_written.as_deref().unwrap_or(self)
     }
 
     /// Makes a block unreadable, if it is not past the end.

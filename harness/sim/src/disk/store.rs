@@ -3,7 +3,7 @@
 use super::crash::{CrashModel, crash_draw_key};
 use super::dir_tree::{DirTree, TreeEntry};
 use super::disk_faults::DiskFaults;
-use super::image::DiskImage;
+use super::image::{DiskImage, FileImage};
 use super::inode::{DiskUsage, Inode};
 use super::spec::{CrashPolicy, DiskSpec, DiskStats};
 use crate::lock::lock;
@@ -130,6 +130,10 @@ impl DiskStore {
 
     pub(crate) fn image(&self) -> DiskImage {
         self.tree(|tree| tree.image())
+    }
+
+    pub(crate) fn file(&self, path: &str) -> Option<FileImage> {
+        self.tree(|tree| Some(FileImage::new(tree.find_file(path)?.view())))
     }
 
     pub(crate) fn image_under<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {

@@ -1,7 +1,7 @@
 //! Disks of a world, as the code that drives a run and its observers read them.
 
 use super::World;
-use crate::disk::{DiskImage, DiskStats};
+use crate::disk::{DiskImage, DiskStats, FileImage};
 use latent_ports::NodeId;
 
 impl World {
@@ -16,6 +16,12 @@ impl World {
     #[must_use]
     pub fn disk_image_under<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
         self.node(node).disk().image_under(dirs)
+    }
+
+    /// Returns one file, as reads see it now.
+    #[must_use]
+    pub fn file(&self, node: NodeId, path: &str) -> Option<FileImage> {
+        self.node(node).disk().file(path)
     }
 
     /// Returns the contents that survive any power loss now: nothing un-synced.

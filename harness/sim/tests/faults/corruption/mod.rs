@@ -100,6 +100,39 @@ fn every_corruption_marks_exactly_the_files_that_it_affects() {
 }
 
 #[test]
+fn a_corrupted_file_still_shows_what_was_written() {
+    let script = async |env: SimEnv| {
+        let file = durable(env.disk(), "d", varied(LEN)).await;
+        ready(&env);
+        // Refused where the last block cannot be read.
+        let appended = file.append(of(b'+', 600)).await;
+        assert!(appended.is_ok() || appended.unwrap_err().kind == DiskErrorKind::Io);
+        file.sync().await.unwrap();
+    };
+    let written = [&varied(LEN)[..], &[b'+'; 600]].concat();
+    for fault in [latent_sector("d", 1), bit_rot("d", 1, 40)] {
+        let left = run(1, &[fault], CrashPolicy::Nothing, script).left;
+        let file = left.file("d").unwrap();
+        assert!(file.is_corrupted() && (file.has_unreadable() || !written.starts_with(&file.bytes())));
+        assert_eq!(file.chunks_as_written().concat(), written[..usize::try_from(file.len_bytes()).unwrap()]);
+    }
+    let mut overwritten = 0;
+    for pick in 0..30 {
+        let left = run(1, &[misdirected("f", pick)], CrashPolicy::Nothing, write_twice).left;
+        for (path, letter, len) in [("bystander", b'B', 3 * BLOCK as usize), ("g", b'G', 10)] {
+            let file = left.file(path).unwrap();
+            overwritten += usize::from(file.is_corrupted());
+            assert_eq!(
+                file.chunks_as_written().concat()[..len],
+                of(letter, len)[..],
+                "{path} of pick {pick}"
+            );
+        }
+    }
+    assert!(overwritten > 0);
+}
+
+#[test]
 fn the_corruption_mark_follows_the_file_not_its_name_or_a_copy() {
     let script = async |env: SimEnv| {
         let disk = env.disk();
