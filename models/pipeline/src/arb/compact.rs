@@ -202,6 +202,10 @@ impl<E: Env> ArbStore<E> {
                 edit.remove.extend(arrived);
             }
         }
+        if release.has(Bug::ReplanAfterCrash) {
+            // Planted bug: what another execution has removed needs no removal.
+            edit.remove.retain(|id| day.manifest.live.contains_key(id));
+        }
         let gone = edit.remove.iter().map(|id| day.path(*id)).collect();
         if release.has(Bug::DeleteNotAtomic) && !edit.remove.is_empty() {
             // Planted bug: the removal is an edit of its own.

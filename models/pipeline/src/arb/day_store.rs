@@ -37,6 +37,9 @@ pub(super) struct DayStore<E: Env> {
     /// Segments whose last append failed, with their durable length before it. Data after that length is not read, and
     /// is truncated before the segment is sealed.
     pub failed_appends: BTreeMap<u64, u64>,
+    /// Ends of the open segments of an earlier process, as the boot verified and synced them. A bad frame below such an
+    /// end is not a write that a crash cut short.
+    pub recovered_bytes: BTreeMap<u64, u64>,
     /// Greater than every id that a file in the directory ever had, live or not.
     pub next_id: u64,
     /// Cached digest of all keys, with the state that it describes: manifest version, bytes of open segments, newest
@@ -59,10 +62,10 @@ impl<E: Env> DayStore<E> {
         format!("{}/{id}.seg", self.dir())
     }
 
-    /// Returns the durable length of a segment whose end this process wrote; `None` for other segments.
+    /// Returns the durable length of a segment whose end this process wrote or verified; `None` for other segments.
     pub fn durable_bytes(&self, id: u64) -> Option<u64> {
         let open = || self.open.values().find(|segment| segment.id == id).map(|segment| segment.bytes);
-        self.failed_appends.get(&id).copied().or_else(open)
+        self.failed_appends.get(&id).copied().or_else(open).or_else(|| self.recovered_bytes.get(&id).copied())
     }
 
     /// Makes an edit durable, then applies it.

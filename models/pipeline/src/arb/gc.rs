@@ -8,6 +8,7 @@
 
 use super::api::ArbFailure;
 use super::quarantine::quarantined_day;
+use super::segment::segment_id;
 use super::store::{ArbStore, lock};
 use crate::marks;
 use crate::release::Bug;
@@ -188,7 +189,9 @@ impl<E: Env> ArbStore<E> {
         }
         match self.env.disk().remove(path).await {
             Ok(()) => {
-                if is_stale {
+                let id = path.rsplit('/').next().and_then(segment_id);
+                // An edit that failed may name files that no earlier edit did.
+                if is_stale && id.is_some_and(|id| id >= day.manifest.next_id) {
                     self.boot.release.reached(&self.env, Bug::StaleRootGc);
                 }
                 RemovalOutcome::Removed

@@ -6,7 +6,8 @@
 //! - `manifest`: the pure part: edits and the live set.
 //! - `store`: the days of the disk, with operations in `recover` (at boot), `write`, `read`, `compact`, `replace` and
 //!   `gc` (with `gc_queue`). `day_store`: one day. `segment`: segment files. `log`: durable logs.
-//! - `quarantine`, `missing_dirs`: days that fail verification, and days without their directory.
+//! - `scrub`: days that are read again before a comparison. `quarantine`, `missing_dirs`: days that fail verification, and
+//!   days without their directory.
 //! - `lease`: fencing tokens.
 //! - `planted`: planted bugs that need more than a line.
 //! - `api`, `write_call`, `server`: calls from other nodes.
@@ -30,4 +31,5 @@ mod quarantine;
 mod read;
 mod recover;
 mod replace;
+mod scrub;
 mod write;

@@ -130,8 +130,10 @@ impl<E: Env> ArbStore<E> {
             }
             next_id = seconds;
         }
+        let mut recovered_bytes = BTreeMap::new();
         for entry in manifest.live.values().filter(|entry| !entry.sealed) {
-            truncate_torn_tail(disk, (project, day), &format!("{dir}/{}.seg", entry.id)).await?;
+            let path = format!("{dir}/{}.seg", entry.id);
+            recovered_bytes.insert(entry.id, truncate_torn_tail(disk, (project, day), &path).await?);
         }
         disk.sync_dir(&dir).await?;
         if manifest.is_dirty() {
@@ -147,6 +149,7 @@ impl<E: Env> ArbStore<E> {
             log,
             open,
             failed_appends,
+            recovered_bytes,
             next_id,
             digest: None,
             content_digest: None,
@@ -172,12 +175,12 @@ async fn remove_unfinished_lease<D: Disk>(
     Ok(disk.sync_dir(&format!("arb/{project}")).await?)
 }
 
-/// Truncates what a crash left after the last whole frame of an open segment.
+/// Truncates what a crash left after the last whole frame of an open segment. Returns the durable length.
 async fn truncate_torn_tail<D: Disk>(
     disk: &D,
     (project, day): (u32, Day),
     path: &str,
-) -> Result<(), ArbFailure> {
+) -> Result<u64, ArbFailure> {
     let file = disk.open(path, OpenMode::ReadWrite).await.map_err(|error| match error.kind {
         DiskErrorKind::NotFound => ArbFailure::Corrupt(format!("{path} is live and missing")),
         _ => ArbFailure::from(error),
@@ -187,13 +190,14 @@ async fn truncate_torn_tail<D: Disk>(
     let scan = scan_blocks(&bytes, SEGMENT_HEADER_BYTES.min(bytes.len()), project, day);
     match scan.end {
         // Data that an earlier process wrote and never synced is readable and may still be lost.
-        ScanEnd::Clean => Ok(file.sync().await?),
+        ScanEnd::Clean => file.sync().await?,
         ScanEnd::CorruptMiddle { .. } => {
-            Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)))
+            return Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)));
         }
         ScanEnd::TornTail { .. } => {
             file.truncate(scan.valid_bytes as u64).await?;
-            Ok(file.sync().await?)
+            file.sync().await?;
         }
     }
+    Ok(scan.valid_bytes as u64)
 }

@@ -24,6 +24,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
 const RETRY_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Maximum number of reads of a hint that the device does not return, one each round.
+const MAX_READ_ATTEMPTS: u32 = 6;
 /// Prefix of claimed hints, of the planted bug [`Bug::HintsLostAtSecondRestart`].
 const CLAIMED: &str = "claimed-";
 /// Window of the planted bug [`Bug::HintsExpire`].
@@ -37,6 +39,8 @@ pub struct Hints<E: Env> {
     /// Numbers of the stored hints, by disk.
     numbers_by_disk: Mutex<BTreeMap<NodeId, Vec<u64>>>,
     next: Mutex<u64>,
+    /// Number of failed reads of each waiting hint.
+    failed_reads: Mutex<BTreeMap<(NodeId, u64), u32>>,
     added: Notify,
     /// Whether a removal of a hint is not durable yet.
     unsynced: AtomicBool,
@@ -75,6 +79,7 @@ impl<E: Env> Hints<E> {
             boot,
             numbers_by_disk: Mutex::new(numbers_by_disk),
             next: Mutex::new(next),
+            failed_reads: Mutex::default(),
             added: Notify::new(),
             unsynced: AtomicBool::new(false),
             first_number: next,
@@ -195,9 +200,13 @@ impl<E: Env> Hints<E> {
     async fn deliver(&self, disk: NodeId, number: u64) -> HintDelivery {
         let write = match self.load(disk, number).await {
             Ok(Some(write)) => write,
-            // Interrupted by a crash while it was written, or unreadable: left to anti-entropy.
-            Ok(None) | Err(_) => {
+            // Interrupted by a crash while it was written: left to anti-entropy.
+            Ok(None) => {
                 self.remove(disk, number).await;
+                return HintDelivery::Handled;
+            }
+            Err(_) => {
+                self.read_failed(disk, number).await;
                 return HintDelivery::Handled;
             }
         };
@@ -227,6 +236,19 @@ impl<E: Env> Hints<E> {
         }
     }
 
+    /// Counts a failed read of a hint. The device may answer later; a hint that it never returns is left to anti-entropy.
+    async fn read_failed(&self, disk: NodeId, number: u64) {
+        let failed = {
+            let mut failed_reads = self.failed_reads.lock().await;
+            let failed = failed_reads.entry((disk, number)).or_default();
+            *failed += 1;
+            *failed
+        };
+        if failed >= MAX_READ_ATTEMPTS {
+            self.remove(disk, number).await;
+        }
+    }
+
     async fn load(&self, disk: NodeId, number: u64) -> Result<Option<ProjectWrite>, DiskError> {
         let file = self.env.disk().open(&self.path(disk, number), OpenMode::Read).await?;
         let size = file.size_bytes().await?;
@@ -243,6 +265,7 @@ impl<E: Env> Hints<E> {
             Err(error) if error.kind != DiskErrorKind::NotFound => return,
             _ => self.unsynced.store(true, Ordering::Relaxed),
         }
+        self.failed_reads.lock().await.remove(&(disk, number));
         if let Some(numbers) = self.numbers_by_disk.lock().await.get_mut(&disk) {
             numbers.retain(|numbers_by_disk| *numbers_by_disk != number);
         }

@@ -72,12 +72,18 @@ impl<E: Env> ObjectFiles<E> {
             return Ok(());
         }
         self.env.mark(Mark { name: marks::OBJECTS_LISTING_RELOADED, subject: dir });
+        self.restore_dirs().await?;
+        *index = scan(self.env.disk()).await?;
+        Ok(())
+    }
+
+    /// Creates the top directories again, since they may have been removed under this process.
+    async fn restore_dirs(&self) -> Result<(), DiskError> {
         for dir in ["objects", "incoming"] {
             create_dir(self.env.disk(), dir).await?;
         }
         self.env.disk().sync_dir("").await?;
         self.durable_dirs.lock().await.clear();
-        *index = scan(self.env.disk()).await?;
         Ok(())
     }
 
@@ -150,18 +156,14 @@ impl<E: Env> ObjectFiles<E> {
                 path: path(key),
             });
         }
-        let upload = self.uploads.fetch_add(1, Ordering::Relaxed);
-        let incoming = format!("incoming/{upload}");
         let target = path(key);
-        let dir = match self.upload(&incoming, &target, body).await {
-            Ok(dir) => dir,
-            Err(error) => {
-                self.note_unfinished(incoming);
-                self.clear_unfinished().await;
-                return Err(error);
+        let (dir, upload) = match self.upload_next(&target, body.clone()).await {
+            Err(error) if error.kind == DiskErrorKind::NotFound => {
+                self.restore_dirs().await?;
+                self.upload_next(&target, body).await?
             }
+            uploaded => uploaded?,
         };
-        self.clear_unfinished().await;
         let synced = self.sync_names(dir).await;
         // The file has new bytes under its name, whether the name is durable or not.
         self.index.lock().await.insert(key.to_owned(), len);
@@ -172,6 +174,18 @@ impl<E: Env> ObjectFiles<E> {
             self.unsynced_dirs.lock().await.insert("incoming".to_owned());
         }
         Ok(())
+    }
+
+    /// Writes and renames an upload under the next number, which is returned too.
+    async fn upload_next<'a>(&self, target: &'a str, body: Bytes) -> Result<(&'a str, u64), DiskError> {
+        let upload = self.uploads.fetch_add(1, Ordering::Relaxed);
+        let incoming = format!("incoming/{upload}");
+        let uploaded = self.upload(&incoming, target, body).await;
+        if uploaded.is_err() {
+            self.note_unfinished(incoming);
+        }
+        self.clear_unfinished().await;
+        Ok((uploaded?, upload))
     }
 
     /// Writes and renames an upload. Not `replace_file`: the temporary file is outside `objects/`, whose files are all

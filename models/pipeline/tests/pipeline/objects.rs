@@ -5,7 +5,9 @@ use futures_util::future::join;
 use latent_pipeline::access::{AccessPolicy, InjectedResult, Interceptor, Permission};
 use latent_pipeline::objects;
 use latent_ports::NodeId;
-use latent_sim::{NodeSpec, SimEnv, World, WorldSpec, run_fork};
+use latent_sim::{
+    Fault, FaultAction, NodeSpec, RemoveDirectory, SimEnv, Trigger, World, WorldSpec, run_fork,
+};
 use latent_storekit::object_store::{ObjectError, ObjectRequest, ObjectStore, StoreError};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -143,4 +145,43 @@ fn concurrent_puts_of_a_new_key_do_not_overwrite_each_other() {
 fn removing_a_missing_object_changes_nothing() {
     let (gone, changed) = with_granted(&[Permission::Delete], async |store| store.delete("never").await);
     assert_eq!((gone, changed), (Ok(()), vec![]));
+}
+
+/// Found by a generated week: a store without objects whose top directory was removed took no object any more.
+#[test]
+fn a_store_whose_directories_were_removed_under_it_takes_objects_again() {
+    for path in ["objects", "incoming"] {
+        for is_empty in [true, false] {
+            let main = async move |world: World| {
+                world.add_node(NodeSpec::named("store"), objects::run);
+                world.sleep(Duration::from_secs(1)).await;
+                let put = async |name: &'static str| {
+                    let done: Shared<Option<Result<Bytes, StoreError>>> = Arc::default();
+                    let told = done.clone();
+                    world.add_node(NodeSpec::named(name), move |env: SimEnv| {
+                        let told = told.clone();
+                        async move {
+                            let store = ObjectStore::new(env, STORE, Duration::from_secs(10));
+                            let key = format!("segments/{name}");
+                            let outcome = match store.put(&key, Bytes::from_static(b"bytes")).await {
+                                Ok(()) => store.get(&key).await,
+                                Err(error) => Err(error),
+                            };
+                            *told.lock().unwrap() = Some(outcome);
+                        }
+                    });
+                    world.sleep(Duration::from_secs(60)).await;
+                    done.lock().unwrap().take().unwrap()
+                };
+                if !is_empty {
+                    put("first").await.unwrap();
+                }
+                let removed = RemoveDirectory { node: "store".into(), path: path.to_owned() };
+                world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::RemoveDirectory(removed) });
+                world.sleep(Duration::from_secs(1)).await;
+                assert_eq!(put("second").await, Ok(Bytes::from_static(b"bytes")), "{path}");
+            };
+            run_fork(WorldSpec::seeded(4), main);
+        }
+    }
 }

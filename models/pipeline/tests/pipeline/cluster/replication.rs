@@ -57,6 +57,31 @@ fn a_disk_down_for_four_hours_receives_its_hints() {
     assert_eq!(marks[marks::REPAIR_COMPARED.name()], 2, "after the boot, and in the morning");
 }
 
+/// Found when removals were judged: one read error dropped a hint, and the disk waited for the next comparison.
+#[test]
+fn a_hint_that_was_not_readable_at_once_is_handed_off_later() {
+    let (_, marks) = with_fixture(2, async |fixture: ClusterFixture| {
+        fixture.traffic(7).await;
+        fixture.world.kill(fixture.node("disk-3"));
+        fixture.traffic(2).await;
+        for node in ["ingest-1", "ingest-2"] {
+            let (node, path_prefix) = (node.to_owned(), "hints".to_owned());
+            let action = FaultAction::DiskError(DiskError {
+                node,
+                op: OpKind::Read,
+                path_prefix,
+                times: Some(5),
+                for_ms: None,
+            });
+            fixture.world.arm(Fault { trigger: Trigger::AtMs(0), action });
+        }
+        fixture.world.restart(fixture.node("disk-3"));
+        fixture.traffic(2).await;
+        check_copies_agree(&fixture).await;
+    });
+    assert_eq!(marks.get(marks::REPAIR_COPIES_DIFFER.name()), None, "{marks:?}");
+}
+
 #[test]
 fn hints_that_failed_to_be_written_or_removed_are_not_left_behind() {
     let (_, marks) = with_fixture(2, async |fixture: ClusterFixture| {
