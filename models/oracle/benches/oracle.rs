@@ -205,6 +205,7 @@ fn week() -> Vec<Vec<DiskView>> {
                     chunks: day.raw.clone(),
                     unreadable: false,
                     corrupted: false,
+                    as_written: Vec::new(),
                 });
             }
             if is_compacted {

@@ -163,7 +163,7 @@ impl DecodeCache {
     }
 
     /// Returns the block of a frame; `None` if the frame's checksum does not match.
-    fn block(&mut self, frame: &Frame, salt: u32) -> Result<Option<Arc<SegmentBlock>>, ErrorAt> {
+    pub(crate) fn block(&mut self, frame: &Frame, salt: u32) -> Result<Option<Arc<SegmentBlock>>, ErrorAt> {
         let address = address(&frame.payload);
         if let Some(cached) = self.blocks_by_place.get_mut(&address) {
             cached.round = self.round;

@@ -5,12 +5,13 @@
 
 use crate::content::{DayContent, DayContents};
 use crate::decode_cache::DecodeCache;
-use crate::identity::ProjectDay;
+use crate::identity::{DedupKey, ProjectDay};
 use crate::invariants::CheckContext;
 use crate::read_view::ReadView;
+use crate::reader::arb_path::{self, ArbPath};
 use crate::reader::lease::{self, LeaseGrant};
 use crate::reader::manifest::{Manifest, ManifestEntry};
-use crate::reader::segment::{self, ArbPath, Segment};
+use crate::reader::segment::{self, Segment};
 use crate::reader::{ReadError, ReadErrorKind};
 use crate::view::{DiskView, FileView};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,8 @@ pub struct DayReplica {
     pub live_bytes: u64,
     /// Every other file of the directory, except for the manifest.
     pub non_live_files: Vec<FileView>,
+    /// Live segments that planned faults corrupted, by id.
+    pub corrupted_files: BTreeMap<u64, FileView>,
     /// Numbers of the quarantined directories of this day. The day starts over with each.
     pub quarantined: BTreeSet<u64>,
 }
@@ -47,8 +50,14 @@ pub struct DayReplica {
 impl DayReplica {
     /// Returns a non-live segment by id: an old one in its grace time, or an orphan.
     pub(crate) fn non_live_segment(&self, project_day: ProjectDay, id: u64) -> Option<&FileView> {
-        let path = segment::segment_path(project_day, id);
+        let path = arb_path::segment_path(project_day, id);
         self.non_live_files.iter().find(|file| file.path == path)
+    }
+
+    /// Returns a segment that a planned fault corrupted, live or not.
+    pub(crate) fn corrupted_segment(&self, project_day: ProjectDay, id: u64) -> Option<&FileView> {
+        let non_live = || self.non_live_segment(project_day, id).filter(|file| file.corrupted);
+        self.corrupted_files.get(&id).or_else(non_live)
     }
 }
 
@@ -72,7 +81,7 @@ pub struct DiskSnapshot {
 impl DiskSnapshot {
     /// Whether a planned fault corrupted or destroyed bytes of a file of this day.
     pub(crate) fn is_corrupted(&self, project_day: ProjectDay) -> bool {
-        self.corrupted.iter().filter_map(|path| segment::parse_arb_path(path)).any(|path| match path {
+        self.corrupted.iter().filter_map(|path| arb_path::parse_arb_path(path)).any(|path| match path {
             ArbPath::Manifest(day) | ArbPath::Segment(day, _) | ArbPath::OtherFile(day) => day == project_day,
             ArbPath::Quarantined(..) | ArbPath::Lease(_) => false,
         })
@@ -83,7 +92,7 @@ impl DiskSnapshot {
     /// newer one until it restarts.
     pub(crate) fn intact_manifest(&self, project_day: ProjectDay) -> Option<&Manifest> {
         let manifest = self.days.get(&project_day)?.manifest.as_deref()?;
-        let path = segment::manifest_path(project_day);
+        let path = arb_path::manifest_path(project_day);
         (!self.corrupted.contains(&path)).then_some(manifest)
     }
 
@@ -148,6 +157,13 @@ impl ClusterSnapshot {
         all.filter(|(disk, problem)| !disk.excuses(problem, context)).map(|(_, problem)| problem)
     }
 
+    /// Whether a disk holds an event with this key in this day.
+    pub(crate) fn holds(&self, project_day: ProjectDay, key: DedupKey) -> bool {
+        let days = self.disks.iter().filter_map(|disk| disk.days.get(&project_day));
+        days.map(|day| &day.content.events)
+            .any(|events| events.binary_search_by_key(&key, |event| event.key).is_ok())
+    }
+
     /// Returns the view of a reader that reads any `read` of the disks.
     #[must_use]
     pub fn read_view(&self, read: usize) -> ReadView {
@@ -173,7 +189,7 @@ fn read_disk(cache: &mut DecodeCache, disk: &DiskView, wanted: &dyn Fn(ProjectDa
         if file.corrupted {
             snapshot.corrupted.insert(file.path.clone());
         }
-        match segment::parse_arb_path(&file.path) {
+        match arb_path::parse_arb_path(&file.path) {
             Some(ArbPath::Manifest(project_day)) if wanted(project_day) => {
                 dirs.entry(project_day).or_default().manifest = Some(file);
             }
@@ -211,6 +227,9 @@ fn read_disk(cache: &mut DecodeCache, disk: &DiskView, wanted: &dyn Fn(ProjectDa
                     }
                     Err(error) => problem(error),
                 }
+                if let Some(file) = dir.segments.get(id).filter(|file| file.corrupted) {
+                    day.corrupted_files.insert(*id, (*file).clone());
+                }
             }
         }
         day.content = cache.day(day.live.values());
@@ -231,7 +250,7 @@ fn read_live(
 ) -> Result<Arc<Segment>, ReadError> {
     let Some(file) = file else {
         return Err(ReadError {
-            path: segment::segment_path(project_day, entry.id),
+            path: arb_path::segment_path(project_day, entry.id),
             offset: 0,
             kind: ReadErrorKind::Missing,
         });

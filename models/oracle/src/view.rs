@@ -17,13 +17,21 @@ pub struct FileView {
     pub unreadable: bool,
     /// A planned fault corrupted or destroyed some of the bytes: unreadable parts are the device's fault.
     pub corrupted: bool,
+    /// The bytes that the system wrote, where planned faults corrupted others; empty if none did.
+    pub as_written: Vec<Bytes>,
 }
 
 impl FileView {
     /// Creates a file in one chunk.
     #[must_use]
     pub fn whole(path: impl Into<String>, bytes: Bytes) -> FileView {
-        FileView { path: path.into(), chunks: vec![bytes], unreadable: false, corrupted: false }
+        FileView {
+            path: path.into(),
+            chunks: vec![bytes],
+            unreadable: false,
+            corrupted: false,
+            as_written: Vec::new(),
+        }
     }
 
     /// Returns the length of the file.

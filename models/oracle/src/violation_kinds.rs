@@ -19,7 +19,7 @@ const fn of(invariant: &'static str, kind: &'static str, phrase: &'static str) -
 }
 
 /// Every kind. A drill (I12) also reports the kinds of I1 to I5.
-pub const VIOLATION_KINDS: [ViolationKind; 56] = [
+pub const VIOLATION_KINDS: [ViolationKind; 61] = [
     of("I1", "missing", "acknowledged events missing"),
     of("I1", "under-replicated", "events on too few replicas"),
     of("I1", "vanished", "events that were read disappeared"),
@@ -49,6 +49,8 @@ pub const VIOLATION_KINDS: [ViolationKind; 56] = [
     of("I9", "regressed", "manifest regressed"),
     of("I9", "removes-unlisted", "manifest removes an unlisted segment"),
     of("I9", "id-reused", "segment id reused"),
+    of("I9", "live-removed", "live segment removed"),
+    of("I9", "quarantine-dropped", "quarantined day removed before it was refilled"),
     of("I9", "next-id-regressed", "next segment id regressed"),
     of("I9", "stale-token", "commit under a stale fencing token"),
     of("I9", "token-regressed", "fencing token regressed"),
@@ -67,12 +69,15 @@ pub const VIOLATION_KINDS: [ViolationKind; 56] = [
     of("I13", "export-failed", "export failed without a cause"),
     of("I13", "export-malformed", "export malformed"),
     of("I13", "run-not-compared", "compaction not compared"),
+    of("I13", "corruption-unnoticed", "corrupted segment not noticed"),
     of("I14", "valid-refused", "valid events refused"),
     of("I14", "invalid-accepted", "invalid events accepted"),
     of("I16", "amplification", "too much space used"),
     of("I16", "orphan", "orphan files too old"),
     of("I16", "quarantine-overdue", "quarantine kept too long"),
     of("I16", "tee-overdue", "tee files kept too long"),
+    of("I17", "dropped", "events dropped from one copy"),
+    of("I17", "hint-dropped", "hint removed before its disk held the events"),
     of("L1", "hint-overdue", "hint not handed off in time"),
     of("L2", "compaction-overdue", "day not compacted in time"),
     of("L5", "not-converged", "replicas not equal after the comparison"),

@@ -253,7 +253,9 @@ impl<'a> WorldRun<'a> {
         cluster_registry.set_release(node, &release);
         if release.is_hostile {
             self.judge.disk_compromised(&name);
-            lock(fault_log).unsound.insert(name.to_string(), world.now().0);
+            let mut fault_log = lock(fault_log);
+            fault_log.unsound.insert(name.to_string(), world.now().0);
+            fault_log.compromised.insert(name.to_string());
         }
         self.restart(node);
         if !release.is_hostile && self.judge.disk_restored(&name) && self.is_checking {

@@ -31,6 +31,9 @@ pub struct BackupPolicy {
     pub slack_ms: i64,
     /// Periods in which faults prevented backups of this data center: no backup ages in that time.
     pub excused: ExcusedPeriods,
+    /// Last time at which a planned fault removed objects of this data center, by the world's clock. Backups that were
+    /// begun before are not held to their contents.
+    pub emptied_ms: Option<i64>,
 }
 
 /// Result of checking one data center.
@@ -60,7 +63,9 @@ pub fn check(
     checked.violations.extend(unreadable.iter().filter_map(|error| damage(store, None, error, context)));
     let position_ms = newest.as_ref().map(DecodedBackup::earliest_position_ms);
     checked.violations.extend(stale(store, position_ms, policy, context));
-    if let Some(backup) = &newest {
+    let is_emptied =
+        |backup: &&DecodedBackup| policy.emptied_ms.is_some_and(|at_ms| backup.position_ms < at_ms);
+    if let Some(backup) = newest.as_ref().filter(|backup| !is_emptied(backup)) {
         let damages = backup
             .problems
             .iter()
@@ -78,8 +83,9 @@ fn stale(
     policy: &BackupPolicy,
     context: &CheckContext,
 ) -> Option<Violation> {
-    // A project that is in no backup yet ages from the start of the policy.
-    let since_ms = position_ms.unwrap_or(i64::MIN).max(policy.since_ms);
+    // A project that is in no backup yet ages from the start of the policy, or since a fault removed its backups.
+    let from_ms = policy.emptied_ms.filter(|_| position_ms.is_none());
+    let since_ms = position_ms.or(from_ms).unwrap_or(i64::MIN).max(policy.since_ms);
     let age_ms = context.at_ms - since_ms;
     if policy.excused.available_ms(since_ms, context.at_ms) <= policy.interval_ms + policy.slack_ms {
         return None;
@@ -190,7 +196,13 @@ mod tests {
 
     fn daily() -> BackupPolicy {
         let (interval_ms, slack_ms) = (24 * HOUR_MS, HOUR_MS);
-        BackupPolicy { since_ms: NOON_MS, interval_ms, slack_ms, excused: ExcusedPeriods::default() }
+        BackupPolicy {
+            since_ms: NOON_MS,
+            interval_ms,
+            slack_ms,
+            excused: ExcusedPeriods::default(),
+            emptied_ms: None,
+        }
     }
 
     fn recs(ids: &[&str]) -> Vec<TestRecord> {
@@ -224,6 +236,17 @@ mod tests {
         let all = ["i1", "i2"];
         assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &noon_context()), []);
         assert_eq!(found(&store(NOON_MS, &[]), &all, &noon_context()), [], "acknowledged after its position");
+    }
+
+    #[test]
+    fn a_backup_is_not_held_to_objects_that_a_planned_fault_removed_after_it() {
+        let (all, now) = (["i1", "i2"], noon_context());
+        let lacking = store(NOON_MS + HOUR_MS, &["i1"]);
+        let kinds = |store: &TestStore, emptied_ms: i64| {
+            found_of(store, &all, &BackupPolicy { emptied_ms: Some(emptied_ms), ..daily() }, &now).len()
+        };
+        assert_eq!([kinds(&lacking, now.at_ms), kinds(&lacking, 0)], [0, 1]);
+        assert_eq!(kinds(&TestStore::default(), now.at_ms), 0, "its catalogs are gone too");
     }
 
     #[test]

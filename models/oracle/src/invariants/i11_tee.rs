@@ -211,15 +211,16 @@ fn without_gaps<'r>(
     missing
 }
 
-/// A torn tail of a file that an edge was writing when it crashed is not a violation; the missing requests are counted
-/// separately.
+/// A torn tail of a file that an edge was writing when it crashed is not a violation, nor is a header that it was
+/// writing: a crash may leave garbage in its place. The missing requests are counted separately.
 fn unreadable(
     disk: &DiskView,
     file: &FileView,
     error: &ReadError,
     context: &CheckContext,
 ) -> Option<Violation> {
-    let is_new = matches!(error.kind, ReadErrorKind::ShortHeader { .. });
+    let is_on_edge = !file.path.starts_with(STORE_DIR);
+    let is_new = matches!(error.kind, ReadErrorKind::ShortHeader { .. }) || (is_on_edge && error.offset == 0);
     if is_new || file.corrupted {
         return None;
     }

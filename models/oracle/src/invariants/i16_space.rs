@@ -11,9 +11,9 @@
 use super::{CheckContext, violation};
 use crate::excused_periods::ExcusedPeriods;
 use crate::identity::ProjectDay;
+use crate::reader::arb_path;
 use crate::reader::frame::FileTail;
 use crate::reader::hold;
-use crate::reader::segment;
 use crate::reader::tee::parse_name;
 use crate::snapshot::{ClusterSnapshot, DayReplica, DiskSnapshot};
 use crate::view::DiskView;
@@ -173,7 +173,7 @@ impl SpaceChecker {
             let old: Vec<&str> =
                 others.filter(|path| age_ms(path, added(path)) > limits.orphan_age_ms).collect();
             found.extend(old_orphans(disk, *project_day, &old, context));
-            let quarantined = day.quarantined.iter().map(|n| segment::quarantine_path(*project_day, *n));
+            let quarantined = day.quarantined.iter().map(|n| arb_path::quarantine_path(*project_day, *n));
             let calm_ms = context.at_ms - self.disturbed_ms.unwrap_or(i64::MIN / 2);
             let is_old = |path: &String| age_ms(path, true).min(calm_ms) > limits.quarantine_age_ms;
             let old: Vec<String> = quarantined.filter(is_old).collect();

@@ -2,8 +2,11 @@
 //!
 //! A run is an edit that raises `compactions`: it removes the inputs and adds the output. Inputs stay in the directory
 //! for a grace time, and the previous snapshot may have held them as live files. A run whose files are all gone cannot
-//! be checked, and is reported as such: a check that could not run has not passed. Runs are skipped only on a disk
-//! that lost bytes to planned faults: the other disks' runs over the same day stand for them.
+//! be checked, and is reported as such: a check that could not run has not passed.
+//!
+//! On a disk that lost bytes to planned faults, inputs and output are the bytes that the manifest sealed, with what
+//! faults changed since then undone. A run over an input that cannot be read has to fail: one that succeeds without
+//! the unreadable events is reported. Such a run is skipped only if sealed bytes are gone altogether.
 //!
 //! Documented in docs/invariants.md#i8.
 
@@ -12,8 +15,9 @@ use super::{CheckContext, pluralize, violation};
 use crate::content::DayContent;
 use crate::decode_cache::DecodeCache;
 use crate::identity::{DedupKey, ProjectDay};
+use crate::reader::arb_path;
 use crate::reader::manifest::ManifestEdit;
-use crate::reader::segment::{self, Segment};
+use crate::reader::segment::Segment;
 use crate::snapshot::{ClusterSnapshot, DayReplica};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,14 +127,11 @@ impl CompactionChecker {
                 let mut compactions = since.checked_sub(1).map_or(0, |last| manifest.edits[last].compactions);
                 for edit in &manifest.edits[since..] {
                     if edit.compactions > compactions {
-                        match run(cache, *project_day, edit, day, previous) {
-                            // Bytes destroyed by a planned fault since then are not what the run read.
-                            Ok(_)
-                                if context.is_damaged(&disk.name)
-                                    && !is_as_sealed(cache, *project_day, &manifest.edits, edit, day) =>
-                            {
-                                runs.skipped += 1;
-                            }
+                        let run = match context.is_damaged(&disk.name) {
+                            true => sealed_run(cache, *project_day, &manifest.edits, edit, (day, previous)),
+                            false => run(cache, *project_day, edit, day, previous),
+                        };
+                        match run {
                             Ok((inputs, output)) => {
                                 runs.compared += 1;
                                 note(&mut found, *project_day, &disk.name, compare(&inputs, &output));
@@ -183,29 +184,49 @@ fn find_segment(
         day.non_live_segment(project_day, id).and_then(|file| cache.segment(file.read().ok()?, false).ok());
     other
         .or_else(|| previous.live.get(&id).filter(|segment| segment.hash.is_some()).cloned())
-        .ok_or_else(|| segment::segment_path(project_day, id))
+        .ok_or_else(|| arb_path::segment_path(project_day, id))
 }
 
-/// Whether every existing file of a run is the one that the manifest sealed, byte for byte.
-fn is_as_sealed(
+/// Returns the inputs and the output of a run as the manifest sealed them, also where planned faults changed bytes
+/// since then; or the path of a file that does not hold the sealed bytes.
+fn sealed_run(
     cache: &mut DecodeCache,
     project_day: ProjectDay,
     edits: &[ManifestEdit],
     run: &ManifestEdit,
-    day: &DayReplica,
-) -> bool {
-    let ids = run.remove.iter().copied().chain(run.add.iter().map(|entry| entry.id));
-    ids.into_iter().all(|id| {
-        let sealed = edits.iter().flat_map(|edit| &edit.add).rfind(|entry| entry.id == id && entry.sealed);
-        let found = match day.live.get(&id) {
-            Some(live) => live.hash.clone(),
-            None => day
-                .non_live_segment(project_day, id)
-                .and_then(|file| cache.segment(file.read().ok()?, true).ok())
-                .and_then(|segment| segment.hash.clone()),
-        };
-        sealed.is_some_and(|entry| Some(&entry.hash) == found.as_ref())
-    })
+    (day, previous): (&DayReplica, &ObservedReplica),
+) -> Result<(Arc<DayContent>, Arc<DayContent>), String> {
+    let mut all = |ids: &mut dyn Iterator<Item = u64>| -> Result<Arc<DayContent>, String> {
+        let mut segments = Vec::new();
+        for id in ids {
+            let entry = edits.iter().flat_map(|edit| &edit.add).rfind(|entry| entry.id == id && entry.sealed);
+            let segment = entry
+                .and_then(|entry| sealed_segment(cache, (project_day, id), (day, previous), &entry.hash));
+            segments.push(segment.ok_or_else(|| arb_path::segment_path(project_day, id))?);
+        }
+        Ok(cache.day(segments.iter()))
+    };
+    let inputs = all(&mut run.remove.iter().copied())?;
+    let output = all(&mut run.add.iter().map(|entry| entry.id))?;
+    Ok((inputs, output))
+}
+
+/// Returns the segment with this id and hash: as it is, or as it was written.
+fn sealed_segment(
+    cache: &mut DecodeCache,
+    (project_day, id): (ProjectDay, u64),
+    (day, previous): (&DayReplica, &ObservedReplica),
+    hash: &str,
+) -> Option<Arc<Segment>> {
+    let is_sealed = |segment: &Arc<Segment>| segment.hash.as_deref() == Some(hash);
+    let mut decoded = day.live.get(&id).into_iter().chain(previous.live.get(&id));
+    if let Some(segment) = decoded.find(|segment| is_sealed(segment)) {
+        return Some(segment.clone());
+    }
+    let non_live = day.non_live_segment(project_day, id).and_then(|file| file.read().ok());
+    let as_written = day.corrupted_segment(project_day, id).map(|file| file.as_written.as_slice());
+    let mut versions = non_live.into_iter().chain(as_written);
+    versions.find_map(|chunks| cache.segment(chunks, true).ok().filter(is_sealed))
 }
 
 fn note(found: &mut KeysByKind, project_day: ProjectDay, disk: &str, difference: CompactionDiff) {
@@ -233,7 +254,7 @@ fn violations(found: KeysByKind, snapshot: &ClusterSnapshot, context: &CheckCont
     for ((project_day, kind), (keys, disks)) in found {
         let disks = disks.into_iter().collect::<Vec<_>>().join(", ");
         let (held, gone): (BTreeSet<DedupKey>, BTreeSet<DedupKey>) =
-            keys.into_iter().partition(|key| kind != "lost" || is_held(snapshot, project_day, *key));
+            keys.into_iter().partition(|key| kind != "lost" || snapshot.holds(project_day, *key));
         let kinds = days.entry(project_day).or_default();
         for (kind, keys) in [("lost", gone), (if kind == "lost" { "dropped" } else { kind }, held)] {
             if !keys.is_empty() {
@@ -271,12 +292,6 @@ fn of_day(
         return vec![build("lost", &lost, &disks, &besides)];
     }
     kinds.iter().map(|(kind, (keys, disks))| build(kind, keys, disks, "")).collect()
-}
-
-fn is_held(snapshot: &ClusterSnapshot, project_day: ProjectDay, key: DedupKey) -> bool {
-    let days = snapshot.disks.iter().filter_map(|disk| disk.days.get(&project_day));
-    days.map(|day| &day.content.events)
-        .any(|event| event.binary_search_by_key(&key, |event| event.key).is_ok())
 }
 
 fn describe_kind(kind: &str) -> &'static str {

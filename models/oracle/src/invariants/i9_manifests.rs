@@ -5,8 +5,8 @@
 //! would leave), the same check verifies that inputs were not deleted before the manifest that drops them.
 //!
 //! On a disk damaged by planned faults, anything that lost or corrupted bytes explain is excused (an unreadable or
-//! missing file, a manifest or lease that moved back); contradictions between existing edits are not. The order of a
-//! lease's grants is excused in a file that such a fault corrupted. A quarantined day starts over with names that were
+//! missing file, a manifest that moved back, a lease without a grant); contradictions between existing edits are not,
+//! nor is a fencing token that was granted before. A lease file that such a fault corrupted is excused. A quarantined day starts over with names that were
 //! never used.
 //!
 //! Documented in docs/invariants.md#i9.
@@ -15,6 +15,7 @@ use super::quarantine::QuarantineTracker;
 use super::{CheckContext, violation};
 use crate::identity::ProjectDay;
 use crate::reader::ReadErrorKind;
+use crate::reader::arb_path::lease_path;
 use crate::reader::manifest::{Manifest, ManifestEdit};
 use crate::snapshot::{ClusterSnapshot, DiskSnapshot, FileProblem};
 use latent_verdict::Violation;
@@ -73,15 +74,17 @@ impl ManifestChecker {
 
     fn leases(&mut self, disk: &DiskSnapshot, context: &CheckContext, found: &mut Vec<Violation>) {
         for (project, lease) in &disk.leases {
+            // Also where each grant reads: a misdirected write may put a later grant in the place of an earlier one of
+            // the same length, and the last grant may have rotted.
+            if disk.corrupted.contains(&lease_path(*project)) {
+                continue;
+            }
             let mut breach = |kind: &str, detail: String| {
                 let one = Violation::new("I9", kind, context.stage.as_str()).of(format!("p{project}"), 1);
                 found.push(one.at(context.at_ms).because(format!("{}: {detail}", disk.name)));
             };
             let token = match lease {
                 Ok(grant) => grant.map_or(0, |grant| grant.token),
-                // Also where each grant reads: a misdirected write may put a later grant in the place of an earlier
-                // one of the same length.
-                Err(error) if disk.corrupted.contains(&error.path) => continue,
                 Err(error) if matches!(error.kind, ReadErrorKind::RuleViolated(_)) => {
                     breach("token-regressed", error.to_string());
                     continue;
@@ -95,13 +98,14 @@ impl ManifestChecker {
                 }
             };
             let last = self.tokens.entry((disk.name.clone(), *project)).or_insert(token);
-            if token < *last && !context.is_damaged(&disk.name) {
+            // A file that replaces a corrupted one holds no grant yet; its first one is above all earlier tokens.
+            if token < *last && (token > 0 || !context.is_damaged(&disk.name)) {
                 breach(
                     "token-regressed",
                     format!("the lease of p{project} was at token {last} and is at {token}"),
                 );
             }
-            *last = token;
+            *last = token.max(*last);
         }
     }
 

@@ -99,7 +99,7 @@ impl NightlyCompactionChecker {
     pub fn late(
         &mut self,
         zones: &ProjectZones,
-        mut excused: impl FnMut(&str) -> ExcusedPeriods,
+        mut excused: impl FnMut(&str, ProjectDay) -> ExcusedPeriods,
         context: &CheckContext,
     ) -> Vec<Violation> {
         let mut late: BTreeMap<ProjectDay, Vec<String>> = BTreeMap::new();
@@ -108,7 +108,7 @@ impl NightlyCompactionChecker {
             if !segments.values().any(|midnight_ms| is_due(*midnight_ms)) {
                 continue;
             }
-            let excused = excused(disk);
+            let excused = excused(disk, *project_day);
             segments.retain(|id, midnight_ms| {
                 while is_due(*midnight_ms) {
                     if excused.covers_none_of(*midnight_ms, *midnight_ms + WITHIN_MS) {
@@ -201,7 +201,7 @@ mod tests {
         }
         checker.update(&snapshot(std::slice::from_ref(disk)), &zones(), at_ms);
         let context = CheckContext { at_ms, ..noon_context() };
-        let found = checker.late(&zones(), |_| ExcusedPeriods::of(excused.iter().copied()), &context);
+        let found = checker.late(&zones(), |_, _| ExcusedPeriods::of(excused.iter().copied()), &context);
         found.into_iter().map(|late| late.detail).collect()
     }
 

@@ -6,8 +6,10 @@
 pub mod i10_backup;
 pub mod i11_tee;
 pub mod i12_drill;
+pub mod i13_corruption;
 pub mod i14_answers;
 pub mod i16_space;
+pub mod i17_copies;
 pub mod i1_readable;
 pub mod i2_provenance;
 pub mod i3_duplicates;
@@ -27,6 +29,7 @@ pub mod l5_divergence;
 pub mod l5_nightly_comparison;
 pub mod liveness_violation;
 mod quarantine;
+pub mod removals;
 
 use crate::content::DedupedEvent;
 use crate::day::{DAY_LABEL, format_day};

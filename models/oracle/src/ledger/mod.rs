@@ -127,6 +127,16 @@ impl Ledger {
         }
     }
 
+    /// Returns the keys of a day's events that were acknowledged before a time.
+    pub(crate) fn acknowledged_before(
+        &self,
+        project_day: ProjectDay,
+        before_ms: i64,
+    ) -> impl Iterator<Item = DedupKey> {
+        let keyed = self.days.get(&project_day).into_iter().flat_map(|day| &day.keyed);
+        keyed.filter(move |(_, entry)| entry.is_acked_before(before_ms)).map(|(key, _)| DedupKey(*key))
+    }
+
     /// Records that a client is about to send a request. Call it before the request can arrive anywhere.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 //! The reader checks the shape of each edit and the sequence of versions. Invariant I9 checks the edits against each
 //! other (never reuse a name, never remove a file that is not live).
 
+use super::arb_path;
 use super::frame::{self, FileTail};
-use super::segment::{self, Tier};
+use super::segment::Tier;
 use super::{ReadErrorKind, is_hash};
 use crate::identity::ProjectDay;
 use bytes::Bytes;
@@ -74,7 +75,7 @@ impl Manifest {
         self.edits
             .iter()
             .flat_map(|edit| &edit.add)
-            .any(|entry| segment::segment_path(project_day, entry.id) == path)
+            .any(|entry| arb_path::segment_path(project_day, entry.id) == path)
     }
 
     /// Reads a manifest.

@@ -3,12 +3,14 @@
 //! They share no code with the system under test and are stricter: they verify every length, checksum, count, order,
 //! version and hash that formats.md states. They repair nothing and skip nothing.
 
+pub mod arb_path;
 pub mod catalog;
 pub mod event;
 pub(crate) mod event_cache;
 pub mod export;
 pub mod frame;
 pub mod gaps;
+pub mod hint;
 pub mod hold;
 pub mod lease;
 pub mod manifest;

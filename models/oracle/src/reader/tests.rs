@@ -45,7 +45,7 @@ fn files() -> Vec<(String, Bytes)> {
 
 /// Whether the file is readable as the kind that its path names.
 fn reads(path: &str, chunks: Vec<Bytes>) -> bool {
-    let file = FileView { path: path.to_owned(), chunks, unreadable: false, corrupted: false };
+    let file = FileView { chunks, ..FileView::whole(path, Bytes::new()) };
     let mut cache = DecodeCache::default();
     match path {
         _ if path.ends_with(".seg") => cache.segment(&file.chunks, true).is_ok(),

@@ -1,8 +1,8 @@
-//! I1 to I16: invariants that hold at all times. L1 to L5: liveness laws that hold while no fault prevents the work.
+//! I1 to I17: invariants that hold at all times. L1 to L5: liveness laws that hold while no fault prevents the work.
 
 use latent_engine::explain::{GlossaryEntry, GlossaryKind};
 
-const ROWS: [(&str, [&str; 4]); 21] = [
+const ROWS: [(&str, [&str; 4]); 22] = [
     (
         "I1",
         [
@@ -98,7 +98,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
             "Manifests only move forward: no dangling reference, no live file deleted, inputs removed only after the \
              new manifest is durable, file names and fencing tokens never reused. Kinds: dangling, \
              unreadable, regressed, removes-unlisted, id-reused, next-id-regressed, stale-token, \
-             token-regressed, compaction-count-regressed.",
+             token-regressed, compaction-count-regressed, live-removed, quarantine-dropped.",
             "A manifest that moves back after a crash brings back deleted data, or points to nothing.",
             "A missing sync of file or directory, removal before the edit is durable, a stale lease holder.",
             "`enumerate SCENARIO --node DISK` crashes at each operation in turn and names the first that breaks it.",
@@ -143,7 +143,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I13",
         [
             "No false green: what reports success was verified, and a check that could not run has failed. Kinds: \
-             export-failed, export-malformed, run-not-compared.",
+             export-failed, export-malformed, run-not-compared, corruption-unnoticed.",
             "A check that passes because it did not run hides everything else.",
             "An export without an answer although nothing was in the way; a compaction whose inputs were removed \
              before they could be compared.",
@@ -177,6 +177,17 @@ const ROWS: [(&str, [&str; 4]); 21] = [
             "A disk that fills up stops acknowledging, and a file that nothing refers to hides a leak.",
             "A clean-up that a crash interrupted and nothing repeats, a hold that is never released.",
             "The detail names the files. See marks arb.file-removed, tee.expired and hold.released.",
+        ],
+    ),
+    (
+        "I17",
+        [
+            "Each copy alone keeps what it holds: an event leaves a disk only with its whole day, when the day is \
+             quarantined, and a hint stays until its disk holds the events. Kinds: dropped, hint-dropped.",
+            "Repair hides the loss of one copy, while fewer disks hold an event than its acknowledgement promises.",
+            "An unreadable block that a merge skipped, a hint that was removed before its delivery, an edit that removes \
+             a segment.",
+            "The detail names the disk: `repro … --log --node DISK` around that time.",
         ],
     ),
     (

@@ -22,19 +22,21 @@ mod smallest_loss;
 
 use crate::cluster::node_ids::NodeIds;
 use crate::cluster::store_faults::StoreLog;
-use crate::cluster::topology::SCRUB_AFTER_MIDNIGHT;
 use crate::judge::compacted_days::CompactedDays;
+use crate::judge::corrupt_days::CorruptDays;
 use crate::judge::disk_views::day_of;
 use crate::judge::excuses::Excuses;
 use crate::judge::inputs::{JudgeInputs, OperatorProgress};
 use crate::judge::job_dependencies::DependencyMap;
 use crate::judge::judgement::SmallestLossKeys;
 use crate::judge::liveness::LivenessTracker;
+use crate::judge::removal_watcher::RemovalWatcher;
 use crate::judge::tee_retention::longer_tee_retention;
 use crate::mutex::lock;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::ManifestId;
 use crate::observe::fault_log::{FaultLog, FaultLogEntry};
+use crate::scenario::SCRUB_AFTER_MIDNIGHT;
 use deadlines::Deadlines;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
@@ -42,7 +44,9 @@ use latent_oracle::invariants::i8_compaction::CompactionChecker;
 use latent_oracle::invariants::i9_manifests::ManifestChecker;
 use latent_oracle::invariants::i10_backup::BackupPolicy;
 use latent_oracle::invariants::i11_tee::TeeRetention;
+use latent_oracle::invariants::i13_corruption::CorruptionChecker;
 use latent_oracle::invariants::i16_space::{SpaceChecker, SpaceLimits};
+use latent_oracle::invariants::i17_copies::CopyChecker;
 use latent_oracle::invariants::l2_compaction::DirtySegmentChecker;
 use latent_oracle::loss::LossTracker;
 use latent_oracle::violation_kinds::violation_kind;
@@ -87,6 +91,9 @@ pub(super) struct OracleChecker {
     /// Compactions that manifests show.
     compactions: CompactedDays,
     manifests: ManifestChecker,
+    copies: CopyChecker,
+    corruption: CorruptionChecker,
+    corrupt_days: CorruptDays,
     space: SpaceChecker,
     loss: LossTracker,
     found: BTreeMap<(String, String, Option<String>), Violation>,
@@ -106,6 +113,9 @@ pub(super) struct OracleChecker {
     backups_checked_at_ms: i64,
     faults_planned: bool,
     fault_log: Arc<Mutex<FaultLog>>,
+    removal_watcher: Arc<Mutex<RemovalWatcher>>,
+    /// Number of disks that hold an event when it is acknowledged.
+    ack_disks: usize,
     /// Uncompacted segments of ended days.
     dirty: DirtySegmentChecker,
     /// Directories of quarantined days.
@@ -113,6 +123,8 @@ pub(super) struct OracleChecker {
     /// Number of these directories that were in the scope of a check.
     quarantined_dirs_checked: usize,
     tee_store_emptied_ms: Option<i64>,
+    /// Time at which a fault removed contents of a node, by name.
+    emptied_ms: BTreeMap<String, i64>,
     /// Maximum number of events that a drill lacked because their requests are in open gaps of the tee.
     missing_by_design: u64,
     smallest: Option<(u64, SmallestLossKeys)>,
@@ -120,7 +132,8 @@ pub(super) struct OracleChecker {
 
 impl OracleChecker {
     pub fn new(inputs: JudgeInputs<'_>) -> OracleChecker {
-        let JudgeInputs { scenario, operations, world, client_state, fault_log, store_log } = inputs;
+        let JudgeInputs { scenario, operations, world, client_state, fault_log, removal_watcher, store_log } =
+            inputs;
         let (config, first_ms) = (&scenario.config, scenario.start.0.0);
         let ms = |duration: Duration| duration.as_millis() as i64;
         let backup = config.protection.backup.as_ref().map(|backup| BackupPolicy {
@@ -128,6 +141,7 @@ impl OracleChecker {
             interval_ms: ms(backup.interval.0),
             slack_ms: ms(BACKUP_SLACK),
             excused: ExcusedPeriods::default(),
+            emptied_ms: None,
         });
         let edge_skew_ms = lock(&client_state.ledger).config().clock_skew_ms;
         let tee = config.protection.tee.as_ref().map(|tee| TeeRetention {
@@ -163,6 +177,9 @@ impl OracleChecker {
             runs: CompactionChecker::default(),
             compactions: CompactedDays::default(),
             manifests: ManifestChecker::default(),
+            copies: CopyChecker::default(),
+            corruption: CorruptionChecker::default(),
+            corrupt_days: CorruptDays::default(),
             space: SpaceChecker::default(),
             loss: LossTracker::default(),
             found: BTreeMap::new(),
@@ -178,10 +195,13 @@ impl OracleChecker {
             faults_planned: !world.fault_outcomes().is_empty() || !config.deploys.is_empty(),
             smallest: None,
             fault_log,
+            removal_watcher,
+            ack_disks: usize::from(config.topology.ack_copies),
             dirty: DirtySegmentChecker::default(),
             quarantined_dirs: Vec::new(),
             quarantined_dirs_checked: 0,
             tee_store_emptied_ms: None,
+            emptied_ms: BTreeMap::new(),
             missing_by_design: 0,
         }
     }
@@ -210,6 +230,7 @@ impl OracleChecker {
                 FaultLogEntry::Quarantined(node, path) => self.quarantined_dirs.push((node, path)),
                 FaultLogEntry::DiskReplaced(name) => {
                     self.disk_emptied(&name);
+                    self.emptied_ms.insert(name.clone(), now_ms);
                     if nodes.tee_store.is_some_and(|store| *world.node_name(store) == *name) {
                         self.tee_store_emptied_ms = Some(now_ms);
                     }
@@ -240,6 +261,15 @@ impl OracleChecker {
         // A replaced disk is forgotten first.
         self.apply_fault_log(world, nodes);
         self.compactions.update(world, nodes, &mut self.decode_cache, written)
+    }
+
+    /// Reports what was removed against the laws of removals since the last call.
+    pub fn report_removals(&mut self, world: &World) {
+        let client_state = self.client_state.clone();
+        let ledger = lock(&client_state.ledger);
+        let found = lock(&self.removal_watcher).take_found(&ledger, self.ack_disks, world);
+        drop(ledger);
+        self.report(found);
     }
 
     fn check_context(&self, world: &World, stage: &str, healed: bool) -> CheckContext {

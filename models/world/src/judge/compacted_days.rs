@@ -6,7 +6,7 @@ use crate::judge::disk_views::{day_dir, view_of};
 use crate::observe::disk_activity::ManifestId;
 use latent_engine::sim::World;
 use latent_oracle::compaction_commits::CompactionCommits;
-use latent_oracle::reader::segment::manifest_path;
+use latent_oracle::reader::arb_path::manifest_path;
 use latent_oracle::{DecodeCache, ProjectDay};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -25,6 +25,7 @@ pub(crate) fn view_of<'i>(
         chunks: file.chunks().to_vec(),
         unreadable: file.has_unreadable(),
         corrupted: file.is_corrupted(),
+        as_written: if file.is_corrupted() { file.chunks_as_written().to_vec() } else { Vec::new() },
     });
     DiskView { name: name.to_owned(), files: files.collect() }
 }

@@ -53,6 +53,8 @@ pub(crate) struct JobDependencies {
     pub catch_up_ms: i64,
     /// Maximum time until a damaged required node is repaired.
     pub repaired_after_ms: i64,
+    /// Whether corrupted bytes of a required node affect the job. If not, the caller knows which files they are in.
+    pub ignores_corruption: bool,
 }
 
 impl JobDependencies {
@@ -94,6 +96,8 @@ struct FaultInterval {
     /// `None`: the fault is still active.
     to_ms: Option<i64>,
     is_damage: bool,
+    /// Damage that corrupts bytes of some files, and no others.
+    is_corruption: bool,
     is_clock: bool,
     /// Damage only: number of nights on which other faults may have prevented the repair.
     nights_lost: i64,
@@ -178,6 +182,7 @@ impl Excuses {
             from_ms: at_ms,
             to_ms,
             is_damage: false,
+            is_corruption: false,
             is_clock: false,
             nights_lost: 0,
         });
@@ -191,6 +196,7 @@ impl Excuses {
             from_ms: at_ms,
             to_ms: None,
             is_damage: false,
+            is_corruption: false,
             is_clock: false,
             nights_lost: 0,
         });
@@ -202,7 +208,7 @@ impl Excuses {
         let mut each: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
         for one in self.faults.iter().chain(&self.restarts) {
             let overlap = one.scope.overlap(dependencies);
-            if overlap.affects_required {
+            if overlap.affects_required && !(one.is_corruption && dependencies.ignores_corruption) {
                 spans.push(one.span(dependencies.catch_up_ms, dependencies.repaired_after_ms));
             }
             for name in overlap.members {
@@ -315,6 +321,13 @@ fn fault_interval(
     let one = |name: &String| vec![name.clone()];
     let (is_damage, is_clock) =
         (damages(action).is_some(), matches!(action, FaultAction::ClockStep(_) | FaultAction::ClockDrift(_)));
+    let is_corruption = matches!(
+        action,
+        FaultAction::BitRot(_)
+            | FaultAction::LatentSector(_)
+            | FaultAction::MisdirectedWrite(_)
+            | FaultAction::LostWrite(_)
+    );
     let scope = match action {
         FaultAction::ShortRead(_) | FaultAction::GarbageTails(_) => return None,
         FaultAction::Condition(it) if it.name == SHORT_PAGES => return None,
@@ -351,7 +364,7 @@ fn fault_interval(
         FaultAction::LostWrite(it) => to_ms.and_then(|to_ms| booted(&it.node, to_ms)),
         _ => to_ms,
     };
-    Some(FaultInterval { scope, from_ms, to_ms, is_damage, is_clock, nights_lost: 0 })
+    Some(FaultInterval { scope, from_ms, to_ms, is_damage, is_corruption, is_clock, nights_lost: 0 })
 }
 
 /// Returns true if a drifting clock can be off by enough to have an effect.

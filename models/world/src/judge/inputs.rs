@@ -1,6 +1,7 @@
 //! Data that the run supplies to the judge, phase by phase.
 
 use crate::cluster::store_faults::StoreLog;
+use crate::judge::removal_watcher::RemovalWatcher;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::ManifestId;
 use crate::observe::fault_log::FaultLog;
@@ -20,6 +21,7 @@ pub(crate) struct JudgeInputs<'a> {
     pub world: &'a World,
     pub client_state: Arc<ClientState>,
     pub fault_log: Arc<Mutex<FaultLog>>,
+    pub removal_watcher: Arc<Mutex<RemovalWatcher>>,
     /// Changes that production made at the object stores; a changed store counts as compromised too.
     pub store_log: Arc<StoreLog>,
 }

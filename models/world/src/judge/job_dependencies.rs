@@ -99,11 +99,12 @@ impl DependencyMap {
         dependencies.and_some_of(self.read_disks, self.names.disks.clone())
     }
 
-    /// Returns the dependencies of the nightly job on a disk: any worker can run it.
+    /// Returns the dependencies of the nightly job on a disk: any worker can run it. A corrupt day does not keep it from
+    /// the others.
     pub fn compaction(&self, disk: &str) -> JobDependencies {
         let dependencies = JobDependencies::new([disk.to_owned()], COMPACTION_RETRY_MS)
             .and_some_of(1, self.names.workers.clone());
-        self.scheduled(dependencies)
+        JobDependencies { ignores_corruption: true, ..self.scheduled(dependencies) }
     }
 
     /// Returns the dependencies of a compared copy: the first worker compares it; ingest and recoveries write to all

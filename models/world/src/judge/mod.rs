@@ -3,13 +3,14 @@
 //! - `phases`: the judge from its inputs to its result. `inputs`: the data that the run supplies to it.
 //!   `judgement`: the result.
 //! - `checker`: checks of disks during a run. `compacted_days`: days whose manifests changed. `durability_sampler`:
-//!   checks at acknowledgements. `liveness`: backlogs that remain after healing.
-//! - `job_dependencies`, `excuses`: times at which faults kept a job from working. `tee_retention`: times of a longer
+//!   checks at acknowledgements. `removal_watcher`: checks at removals of files. `liveness`: backlogs that remain after healing.
+//! - `job_dependencies`, `excuses`, `corrupt_days`: times at which faults kept a job from working. `tee_retention`: times of a longer
 //!   retention.
 //! - `disk_views`: disks as the oracle reads them.
 
 pub(crate) mod checker;
 mod compacted_days;
+mod corrupt_days;
 mod disk_views;
 pub(crate) mod durability_sampler;
 mod excuses;
@@ -18,4 +19,5 @@ mod job_dependencies;
 pub(crate) mod judgement;
 mod liveness;
 pub(crate) mod phases;
+pub(crate) mod removal_watcher;
 mod tee_retention;

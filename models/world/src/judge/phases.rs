@@ -91,6 +91,7 @@ impl Judge {
         scope.extend(ended_days);
         scope.extend(self.checker.newly_quarantined_days(world, nodes));
         self.checker.set_operator_progress(operator);
+        self.checker.report_removals(world);
         let lacking = self.checker.lacking();
         if !scope.is_empty() {
             self.checker.check_days(world, nodes, scope, "day-end");
@@ -121,6 +122,7 @@ impl Judge {
         let FinalObservations { operator, alarmed } = last;
         let checker = &mut self.checker;
         checker.set_operator_progress(operator);
+        checker.report_removals(world);
         // Tests run some worlds without checks until here: for these, healing starts now.
         let mut liveness =
             self.liveness.unwrap_or_else(|| checker.faults_ended(world, nodes, self.time_limits));

@@ -7,7 +7,7 @@ use super::without_marks::WithoutMarks;
 use crate::mutex::lock;
 use latent_engine::sim::{Event, Observer, Record, World};
 use latent_oracle::ProjectDay;
-use latent_oracle::reader::segment::parse_manifest_path;
+use latent_oracle::reader::arb_path::parse_manifest_path;
 use latent_ports::{DiskOp, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

@@ -10,7 +10,7 @@ use crate::mutex::lock;
 use crate::plan::streams::WARM_UP_MS;
 use latent_engine::sim::{Event, FaultAction, Observer, Record, World};
 use latent_oracle::ProjectDay;
-use latent_oracle::reader::segment::parse_segment_path;
+use latent_oracle::reader::arb_path::parse_segment_path;
 use latent_ports::{DiskOp, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -44,10 +44,14 @@ pub(crate) struct FaultLog {
     pub damaged: BTreeSet<String>,
     /// Nodes whose disks may lack confirmed bytes, and since when: damaged, replaced, or run by a hostile release.
     pub unsound: BTreeMap<String, i64>,
+    /// Nodes that run, or ran, a hostile release.
+    pub compromised: BTreeSet<String>,
     /// Time of the last start or end of a fault.
     last_fault_ms: Option<i64>,
     /// Start times of processes, in milliseconds since 1970, in order.
     boots: BTreeMap<NodeId, Vec<i64>>,
+    /// Time of the last boot of each node, by name.
+    last_boots_ms: BTreeMap<String, i64>,
     /// Time at which the faults ended.
     pub faults_ended_ms: Option<i64>,
     check_all_until_ms: i64,
@@ -73,6 +77,11 @@ impl FaultLog {
     pub fn first_boot_ms(&self, world: &World, name: &str, since_ms: i64) -> Option<i64> {
         let boots = self.boots.get(&world.node_named(name)?)?;
         boots.get(boots.partition_point(|at_ms| *at_ms < since_ms)).copied()
+    }
+
+    /// Returns true if the node with this name has booted at a time or later.
+    pub fn has_booted(&self, name: &str, since_ms: i64) -> bool {
+        self.last_boots_ms.get(name).is_some_and(|at_ms| *at_ms >= since_ms)
     }
 
     /// Returns true within some minutes after a fault or a boot.
@@ -122,7 +131,7 @@ struct FaultLogObserver {
 }
 
 impl Observer for FaultLogObserver {
-    fn on_record(&mut self, record: &Record<'_>, _: &World) {
+    fn on_record(&mut self, record: &Record<'_>, world: &World) {
         let at_ms = || (self.start + Duration::from_nanos(record.time_ns)).0;
         match record.event {
             Event::Boot => {
@@ -130,6 +139,7 @@ impl Observer for FaultLogObserver {
                 fault_log.check_all_until_ms = fault_log.check_all_until_ms.max(at_ms() + CHECK_ALL_FOR_MS);
                 fault_log.happened.push(FaultLogEntry::Booted(record.node, at_ms()));
                 fault_log.boots.entry(record.node).or_default().push(at_ms());
+                fault_log.last_boots_ms.insert(world.node_name(record.node).to_string(), at_ms());
             }
             // The disk was replaced when the fault began; the boot at its end may come long after.
             Event::Fault { action: FaultAction::NewDisk(_), ends: true } => {

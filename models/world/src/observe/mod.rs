@@ -8,4 +8,4 @@
 pub(crate) mod client_state;
 pub(crate) mod disk_activity;
 pub(crate) mod fault_log;
-mod without_marks;
+pub(crate) mod without_marks;

@@ -4,7 +4,7 @@
 use latent_engine::sim::{Event, Observer, Record, World};
 
 /// Passes every record but marks to `O`.
-pub(super) struct WithoutMarks<O>(pub O);
+pub(crate) struct WithoutMarks<O>(pub O);
 
 impl<O: Observer> Observer for WithoutMarks<O> {
     fn on_record(&mut self, record: &Record<'_>, world: &World) {

@@ -10,6 +10,7 @@ use crate::cluster::node_ids::NodeIds;
 use crate::cluster::topology::{ClusterBuilder, ClusterRegistry, DiskImages};
 use crate::judge::durability_sampler::DurabilitySampler;
 use crate::judge::inputs::{FinalObservations, JudgeInputs, OperatorProgress};
+use crate::judge::removal_watcher::RemovalWatcher;
 use crate::mutex::lock;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::{self, DiskActivity};
@@ -39,6 +40,7 @@ pub(crate) struct RunState<'a> {
     pub(super) client_state: Arc<ClientState>,
     pub(super) durability_sampler: Arc<Mutex<DurabilitySampler>>,
     pub(super) disk_activity: Arc<Mutex<DiskActivity>>,
+    pub(super) removal_watcher: Arc<Mutex<RemovalWatcher>>,
     pub(super) fault_log: Arc<Mutex<FaultLog>>,
     pub(super) drill_triggers: DrillTriggers,
     pub(super) drills: Vec<DrillFindings>,
@@ -86,6 +88,8 @@ impl<'a> RunState<'a> {
         let durability_sampler =
             DurabilitySampler::new(world.clone(), nodes.disks.clone(), min_disks, fault_log.clone());
         let durability_sampler = Arc::new(Mutex::new(durability_sampler));
+        let removal_watcher =
+            RemovalWatcher::attach(&world, nodes.disks.clone(), nodes.ingest.clone(), fault_log.clone());
         let asked = durability_sampler.clone();
         *lock(&client_state.on_acknowledged) =
             Some(Box::new(move |request, accepted| lock(&asked).acknowledged(request, accepted)));
@@ -108,6 +112,7 @@ impl<'a> RunState<'a> {
             client_state,
             durability_sampler,
             disk_activity,
+            removal_watcher,
             fault_log,
             drill_triggers,
             drills: Vec::new(),
@@ -123,6 +128,7 @@ impl<'a> RunState<'a> {
             world: &self.world,
             client_state: self.client_state.clone(),
             fault_log: self.fault_log.clone(),
+            removal_watcher: self.removal_watcher.clone(),
             store_log: self.cluster_registry.store_log.clone(),
         }
     }

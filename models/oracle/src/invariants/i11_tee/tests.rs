@@ -114,6 +114,19 @@ fn only_the_hour_of_a_file_lost_to_a_planned_fault_is_excused() {
 }
 
 #[test]
+fn the_header_that_an_edge_was_writing_when_it_crashed_may_be_garbage() {
+    let garbage = |path: String| FileView::whole(path, "garbage that is longer than any header".into());
+    let none_sent = CheckContext { settled_before_ms: NOON_MS, ..crate::invariants::noon_context() };
+    let kinds = |path: String| {
+        let disk = DiskView { name: "any".into(), files: vec![garbage(path)] };
+        let found = check(&mut DecodeCache::default(), &clients().ledger, &[disk], SEVEN_DAYS, &none_sent);
+        found.into_iter().map(|violation| violation.kind).collect::<Vec<_>>()
+    };
+    assert_eq!([kinds(path("tee/")), kinds(path("tee-peer/"))], [Vec::<String>::new(), vec![]]);
+    assert_eq!(kinds(object(0)), ["unreadable"], "an object has its name only once it is whole");
+}
+
+#[test]
 fn unsettled_requests_may_be_missing() {
     let context = CheckContext { settled_before_ms: NOON_MS, ..crate::invariants::noon_context() };
     assert_eq!(check(&mut DecodeCache::default(), &clients().ledger, &[], SEVEN_DAYS, &context), []);

@@ -54,7 +54,7 @@ fn the_grace_time_restarts_at_a_boot_of_the_disk() {
 fn orphans_are_excused_on_a_damaged_disk_with_a_torn_open_segment() {
     let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
     disk.put(PROJECT_DAY, "7.seg.tmp", Bytes::from_static(b"half"));
-    let segment = segment::segment_path(PROJECT_DAY, 1);
+    let segment = arb_path::segment_path(PROJECT_DAY, 1);
     let whole = disk.files[&segment].clone();
     disk.files.insert(segment, whole.slice(..whole.len() - 1));
     for (damaged_disks, expected) in [(&["disk-0"][..], vec![]), (&[], vec!["orphan"])] {

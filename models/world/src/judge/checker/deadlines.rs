@@ -49,6 +49,7 @@ impl OracleChecker {
     /// Checks all deadlines that have passed.
     pub fn check_deadlines(&mut self, world: &World, nodes: &NodeIds) {
         self.apply_fault_log(world, nodes);
+        self.corrupt_days.scan(world, &nodes.disks, &lock(&self.fault_log).damaged);
         let now = self.check_context(world, "hourly", false);
         self.check_hints(world, nodes, &now);
         self.check_nightly_jobs(world, nodes, &now);
@@ -97,9 +98,12 @@ impl OracleChecker {
         let client_state = self.client_state.clone();
         let ledger = lock(&client_state.ledger);
         let (needs, compromised) = (&self.job_dependencies, &self.compromised);
-        let mut excused = |disk: &str| match compromised.contains(disk) {
+        let mut excused = |disk: &str, project_day| match compromised.contains(disk) {
             true => latent_oracle::ExcusedPeriods::of([(i64::MIN / 2, i64::MAX)]),
-            false => self.excuses.for_job(&needs.compaction(disk)),
+            false => {
+                let excused = self.excuses.for_job(&needs.compaction(disk));
+                excused.union(&self.corrupt_days.excused(disk, project_day))
+            }
         };
         let found = self.deadlines.nightly.late(ledger.zones(), &mut excused, now);
         drop(ledger);

@@ -9,6 +9,8 @@ impl OracleChecker {
     /// Handles a disk that was emptied or replaced from outside: its previous contents imply nothing any more.
     pub fn disk_emptied(&mut self, disk: &str) {
         self.manifests.forget(disk);
+        self.copies.forget(disk);
+        self.corruption.forget(disk);
         self.runs.forget(disk);
         self.compactions.forget(disk);
         self.space.forget(disk);

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 /// Number of checks after which the decode cache drops unused entries, so that bytes of removed files are freed.
 const CHECKS_PER_CACHE_ROUND: u64 = 24;
+const HOUR_MS: i64 = 3_600_000;
 
 impl OracleChecker {
     /// Checks some project-days on all disks: after compactions, and at the end of local days.
@@ -35,7 +36,7 @@ impl OracleChecker {
             self.decode_cache.next_round();
         }
         let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, scope);
-        self.check_production(&snapshot, &now, false);
+        self.check_production(&snapshot, &now);
     }
 
     /// Checks everything on all disks; `healed` is there after healing.
@@ -50,13 +51,19 @@ impl OracleChecker {
         let now = self.check_context(world, stage, healed.is_some());
         let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
         let snapshot = ClusterSnapshot::of(&mut self.decode_cache, &views);
-        let read_view = self.check_production(&snapshot, &now, healed.is_some());
+        let read_view = self.check_production(&snapshot, &now);
         self.copies_held =
             snapshot.disks.iter().flat_map(|disk| disk.days.values()).map(|day| day.content.records).sum();
         let accountable_disks = self.accountable_disks(&snapshot);
         if let Some(at_ms) = lock(&self.fault_log).last_fault_ms() {
             self.space.record_disturbance(at_ms);
         }
+        let is_excused = |disk: &str| {
+            let excused = self.excuses.for_job(&self.job_dependencies.copy(disk));
+            !excused.covers_none_of(now.at_ms - HOUR_MS, now.at_ms)
+        };
+        let unnoticed = self.corruption.check(&accountable_disks, is_excused, &now);
+        self.report(unnoticed);
         let space = self.space.check(&accountable_disks, self.limits, &now);
         self.report(space);
         if let Some(HealedState { liveness, alarmed }) = healed {
@@ -67,7 +74,7 @@ impl OracleChecker {
         read_view
     }
 
-    fn check_production(&mut self, snapshot: &ClusterSnapshot, now: &CheckContext, healed: bool) -> ReadView {
+    fn check_production(&mut self, snapshot: &ClusterSnapshot, now: &CheckContext) -> ReadView {
         self.checks += 1;
         let read_view = snapshot.read_view(self.read_disks);
         let client_state = self.client_state.clone();
@@ -76,15 +83,16 @@ impl OracleChecker {
         found.extend(i2_provenance::check(&ledger, &read_view, now));
         found.extend(i4_day_sets::check(&ledger, &read_view, now));
         found.extend(i5_content::check(&ledger, &read_view, now));
-        if healed {
-            found.extend(i3_duplicates::check(&ledger, &read_view, now));
-        }
+        found.extend(i3_duplicates::check(&ledger, &read_view, now));
         let accountable_disks = self.accountable_disks(snapshot);
         let runs = self.runs.check(&mut self.decode_cache, &accountable_disks, now);
         self.runs_compared += runs.compared;
         found.extend(runs.violations);
         found.extend(not_compared(&runs.uncomparable, now));
         found.extend(self.manifests.check(&accountable_disks, now));
+        let fault_log = self.fault_log.clone();
+        let has_booted = |disk: &str, since_ms| lock(&fault_log).has_booted(disk, since_ms);
+        found.extend(self.copies.check(&mut self.decode_cache, &accountable_disks, has_booted, now));
         self.dirty.update(&accountable_disks, ledger.zones(), now.at_ms);
         self.deadlines.nightly.update(&accountable_disks, ledger.zones(), now.at_ms);
         let is_altered = |violation: &Violation| {

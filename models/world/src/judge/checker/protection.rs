@@ -100,6 +100,7 @@ impl OracleChecker {
                 continue;
             }
             let store = view(world, *node);
+            promise.emptied_ms = self.emptied_ms.get(&store.name).copied();
             promise.excused = self.excuses.for_job(&self.job_dependencies.backup(&store.name));
             let client_state = self.client_state.clone();
             let ledger = lock(&client_state.ledger);
