@@ -28,7 +28,7 @@ use crate::scenario::store_conditions::{
 use latent_engine::sim::World;
 use latent_pipeline::access::{InjectedResult, Interceptor, Permission};
 use latent_ports::NodeId;
-use latent_storekit::object_store::ObjectRequest;
+use latent_storekit::object_store::{MAX_PAGE, ObjectRequest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -63,6 +63,8 @@ pub(crate) struct StoreFaultInterceptor {
     kind: StoreKind,
     production: BTreeSet<NodeId>,
     log: Arc<StoreLog>,
+    /// Maximum number of keys in one page of a listing, also without a fault.
+    page_keys: u32,
     /// Number of repetitions of each call made while a condition was active.
     call_counts: Mutex<BTreeMap<u128, u64>>,
 }
@@ -81,7 +83,20 @@ impl StoreFaultInterceptor {
             kind,
             production: production.collect(),
             log,
+            page_keys: MAX_PAGE,
             call_counts: Mutex::default(),
+        }
+    }
+
+    /// Limits the pages of listings.
+    pub fn with_page_keys(self, page_keys: u32) -> StoreFaultInterceptor {
+        StoreFaultInterceptor { page_keys, ..self }
+    }
+
+    fn without_fault(&self, is_list: bool) -> InjectedResult {
+        match self.page_keys {
+            keys if is_list && keys < MAX_PAGE => InjectedResult::ShortPages { keys },
+            _ => InjectedResult::Normal,
         }
     }
 
@@ -130,12 +145,13 @@ impl Interceptor for StoreFaultInterceptor {
             .filter_map(|(name, _)| Some((name, self.world.condition(self.store, name)?)))
             .collect();
         if held.is_empty() {
-            return InjectedResult::Normal;
+            return self.without_fault(is_list);
         }
         let key = self.key(from, call, body);
         for (name, level) in held {
             if name == SHORT_PAGES {
-                return InjectedResult::ShortPages { keys: u32::try_from(level).unwrap_or(u32::MAX).max(1) };
+                let keys = u32::try_from(level).unwrap_or(u32::MAX).clamp(1, self.page_keys);
+                return InjectedResult::ShortPages { keys };
             }
             if self.world.draw(name, key) % 1_000_000 >= level {
                 continue;
@@ -151,7 +167,7 @@ impl Interceptor for StoreFaultInterceptor {
                 }
             };
         }
-        InjectedResult::Normal
+        self.without_fault(is_list)
     }
 
     fn object_changed(&self, from: NodeId, permission: Permission, _: &str) {

@@ -12,7 +12,7 @@ use crate::cluster::store_faults::{StoreFaultInterceptor, StoreLog};
 use crate::mutex::lock;
 use crate::plan::WorldPlan;
 use crate::plan::draws::clock_offset_ms;
-use crate::scenario::{NodeNames, TeeFailurePolicy, WorldConfig};
+use crate::scenario::{NodeNames, SCRUB_AFTER_MIDNIGHT, TeeFailurePolicy, WorldConfig};
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_engine::Scenario;
 use latent_engine::sim::{ClockSpec, DiskImage, LatencyTail, LinkSpec, NodeSpec, SimEnv, World};
@@ -26,10 +26,6 @@ use latent_ports::{Env, NodeId};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
-
-/// Time from a project's midnight to the comparison of its copies.
-pub(crate) const SCRUB_AFTER_MIDNIGHT: Duration = Duration::from_secs(6 * 3600);
 
 /// Why a node's configuration decodes.
 const DECODES: &str = "world and node are built from one version of latent-pipeline";
@@ -193,12 +189,14 @@ impl ClusterBuilder<'_> {
     fn add_store(&self, name: &str, kind: StoreKind) -> NodeId {
         let (world, cluster_registry) = (self.world.clone(), self.cluster_registry.clone());
         let credentials = self.scenario.config.topology.credentials.clone();
+        let page_keys = self.scenario.config.topology.list_page_keys;
         self.add(name, move |env, boot| {
             let nodes = cluster_registry.nodes();
             let access = credentials.access(kind, nodes);
             let log = cluster_registry.store_log.clone();
             let interceptor =
-                StoreFaultInterceptor::new(world.clone(), env.node(), kind, nodes.production(), log);
+                StoreFaultInterceptor::new(world.clone(), env.node(), kind, nodes.production(), log)
+                    .with_page_keys(page_keys);
             let role = match kind {
                 StoreKind::Backups => Role::DataCenter(access),
                 StoreKind::Tee => Role::TeeStore(access),
@@ -278,6 +276,7 @@ fn cluster(scenario: &Scenario<WorldConfig>, plan: &WorldPlan, nodes: &NodeIds) 
             late_seal_events: config.compaction.late_seal_events,
             two_runs_from_events: config.compaction.two_runs_from_events,
             grace: config.compaction.grace.0,
+            output_max_bytes: config.compaction.output_max_bytes,
             ..CompactionConfig::default()
         },
         backup: protection.backup.as_ref().map(|backup| BackupConfig {

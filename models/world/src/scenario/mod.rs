@@ -21,6 +21,7 @@ pub(crate) use node_names::NodeNames;
 pub use operations::{
     MistakeDuration, Operation, OperatorAction, ProjectDate, RecoverAction, RetentionTarget, RetentionTypo,
 };
+pub(crate) use world_config::SCRUB_AFTER_MIDNIGHT;
 pub use world_config::{
     AbsentDisk, ApiWeights, AuditSchedule, BackupSchedule, CompactionThresholds, Deploy, DeployTarget,
     OperatorConfig, Protection, ReleaseConfig, TeeFailurePolicy, TeeProtection, TenantClass, Topology,

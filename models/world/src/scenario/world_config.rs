@@ -110,6 +110,9 @@ pub struct Topology {
     /// Number of data centers that store backups.
     #[schemars(range(min = 1, max = 4))]
     pub data_centers: u16,
+    /// Maximum number of keys in one page of an object store's listing, 1 to 1,000.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub list_page_keys: u32,
     /// Permissions of each role at the object stores. Default: the least that each role needs.
     #[serde(skip_serializing_if = "Credentials::is_default")]
     pub credentials: Credentials,
@@ -124,6 +127,7 @@ impl Default for Topology {
             ack_copies: 4,
             workers: 2,
             data_centers: 2,
+            list_page_keys: 1_000,
             credentials: Credentials::default(),
         }
     }
@@ -184,9 +188,21 @@ pub struct TenantClass {
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub invalid_ppm: u32,
+    /// Share of imported events whose device clock is ahead by up to 50 minutes, which is legal.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(max = 1_000_000))]
+    pub ahead_ppm: u32,
+    /// Share of events whose time is on a border that the system knows, or a millisecond or a second beside it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(max = 1_000_000))]
+    pub border_ppm: u32,
     /// Weights of the request formats.
     #[serde(default)]
     pub api: ApiWeights,
+}
+
+fn is_zero(share_ppm: &u32) -> bool {
+    *share_ppm == 0
 }
 
 /// Relative weights of the request formats.
@@ -238,6 +254,9 @@ pub struct CompactionThresholds {
     pub two_runs_from_events: u64,
     /// Grace time: how long replaced files are kept.
     pub grace: Span,
+    /// Approximate size of output files, in bytes. A small one splits the output of a small day.
+    #[schemars(range(min = 256, max = 1_073_741_824))]
+    pub output_max_bytes: u64,
 }
 
 impl Default for CompactionThresholds {
@@ -246,9 +265,13 @@ impl Default for CompactionThresholds {
             late_seal_events: 2,
             two_runs_from_events: 100,
             grace: Span(Duration::from_secs(3 * 3600)),
+            output_max_bytes: 1 << 20,
         }
     }
 }
+
+/// Time from a project's midnight to the comparison of its copies.
+pub(crate) const SCRUB_AFTER_MIDNIGHT: Duration = Duration::from_secs(6 * 3_600);
 
 /// Protection against the loss of production: tee, backups and audit.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

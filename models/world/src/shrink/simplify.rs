@@ -15,9 +15,10 @@ const MIN_EVENT_BYTES: (u32, u32) = (150, 150);
 /// A simplification of a workload specification.
 type SpecSimplifier = fn(&mut WorkloadSpec);
 
-const SIMPLIFIERS: [SpecSimplifier; 9] = [
+const SIMPLIFIERS: [SpecSimplifier; 10] = [
     |spec| spec.late.share_ppm = 0,
     |spec| spec.ahead_ppm = 0,
+    |spec| spec.border_ppm = 0,
     |spec| spec.resend_ppm = 0,
     |spec| (spec.no_insert_id_ppm, spec.shared_insert_id_ppm) = (0, 0),
     |spec| spec.no_time_ppm = 0,

@@ -97,6 +97,8 @@ struct TenantTraits {
     no_insert_id_ppm: u32,
     no_time_ppm: u32,
     invalid_ppm: u32,
+    ahead_ppm: u32,
+    border_ppm: u32,
     api: ApiWeights,
 }
 
@@ -117,6 +119,8 @@ impl<'a> Arbitrary<'a> for TenantTraits {
             no_insert_id_ppm: share(bytes, 100_000),
             no_time_ppm: share(bytes, 50_000),
             invalid_ppm: share(bytes, 50_000),
+            ahead_ppm: share(bytes, 200_000),
+            border_ppm: bytes.pick(&[0, 20_000, 100_000, 300_000]),
             api: bytes.arbitrary()?,
         })
     }
@@ -138,6 +142,8 @@ impl TenantTraits {
             no_insert_id_ppm: self.no_insert_id_ppm,
             no_time_ppm: self.no_time_ppm,
             invalid_ppm: self.invalid_ppm,
+            ahead_ppm: self.ahead_ppm,
+            border_ppm: self.border_ppm,
             api: self.api,
         }
     }

@@ -16,6 +16,10 @@ pub(super) const MINUTE_MS: i64 = 60_000;
 pub(super) const HOUR_MS: i64 = 60 * MINUTE_MS;
 pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 
+/// Size of an event, about.
+const EVENT_BYTES: u64 = 300;
+const MAX_OUTPUTS: u64 = 8;
+
 pub(super) fn span_ms(ms: i64) -> Span {
     Span(Duration::from_millis(ms.unsigned_abs()))
 }
@@ -50,6 +54,7 @@ impl<'a> Arbitrary<'a> for QuietScenario {
             heal_without: None,
         };
         recovery_setup.add_to(&mut config);
+        limit_outputs(&mut config);
         Ok(QuietScenario(Scenario {
             name: "generated".to_owned(),
             about: String::new(),
@@ -62,6 +67,14 @@ impl<'a> Arbitrary<'a> for QuietScenario {
             config,
         }))
     }
+}
+
+/// Raises the size of output files so that a day has about [`MAX_OUTPUTS`] of them at most: the cost of a run grows with
+/// their number.
+fn limit_outputs(config: &mut WorldConfig) {
+    let busiest = config.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
+    let min_bytes = u64::from(busiest) * EVENT_BYTES / MAX_OUTPUTS;
+    config.compaction.output_max_bytes = config.compaction.output_max_bytes.max(min_bytes);
 }
 
 impl QuietScenario {

@@ -25,6 +25,7 @@ impl<'a> Arbitrary<'a> for Topology {
             ack_copies: 4,
             workers: bytes.pick(&[2, 2, 1, 3]),
             data_centers: bytes.pick(&[2, 2, 1]),
+            list_page_keys: bytes.pick(&[1_000, 3, 10, 30, 1_000]),
             ..Topology::default()
         })
     }
@@ -37,6 +38,7 @@ impl<'a> Arbitrary<'a> for CompactionThresholds {
             late_seal_events: bytes.pick(&[2, 1, 4, 20]),
             two_runs_from_events: bytes.pick(&[10, 1, 30, 100]),
             grace: hours(bytes.pick(&[3, 1, 12])),
+            output_max_bytes: bytes.pick(&[1 << 20, 2_000, 8_000, 40_000, 1 << 20]),
         })
     }
 }

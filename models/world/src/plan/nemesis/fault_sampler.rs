@@ -1,7 +1,8 @@
 //! Samples one fault of a kind: target, trigger and size. The sources of the sizes are documented in
 //! harness/sim/src/faults.
 //!
-//! The caller supplies the source of the choices: keyed draws from a seed, or bytes.
+//! The caller supplies the source of the choices: keyed draws from a seed, or bytes. `triggers` draws when a fault
+//! strikes, `follow_up` the second fault of a pair.
 
 use crate::plan::draws::between;
 use crate::scenario::{FaultKind, NodeNames, WorldConfig, store_conditions};
@@ -12,7 +13,6 @@ use latent_engine::sim::{
     LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, ReadsAfterFailedSync,
     RemoveDirectory, ShortRead, SlowDisk, SyncFailure, Trigger, keyed_draw,
 };
-use latent_pipeline::marks;
 
 const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
@@ -62,15 +62,15 @@ fn item<T: Clone>(bits: u64, of: &[T]) -> T {
 }
 
 impl FaultSampler<'_> {
-    fn bits(&self, part: u32) -> u64 {
+    pub(super) fn bits(&self, part: u32) -> u64 {
         self.random.bits(part)
     }
 
-    fn within(&self, part: u32, min: u64, max: u64) -> u64 {
+    pub(super) fn within(&self, part: u32, min: u64, max: u64) -> u64 {
         between(self.bits(part), min.cast_signed(), max.cast_signed()).unsigned_abs()
     }
 
-    fn pick<T: Clone>(&self, part: u32, of: &[T]) -> T {
+    pub(super) fn pick<T: Clone>(&self, part: u32, of: &[T]) -> T {
         item(self.bits(part), of)
     }
 
@@ -93,49 +93,8 @@ impl FaultSampler<'_> {
         }
     }
 
-    fn disk(&self, part: u32) -> String {
+    pub(super) fn disk(&self, part: u32) -> String {
         self.pick(part, &self.names.disks)
-    }
-
-    /// Draws a time of the run. Damage must leave time for the scrub before the final check.
-    fn at_ms(&self, part: u32) -> i64 {
-        let (start, end) = (self.scenario.start.0.0, self.scenario.end().0.0);
-        let healing_ms = i64::try_from(self.scenario.config.healing.0.as_millis()).unwrap_or(i64::MAX);
-        let scrub_ms = (super::fault_budget::REPAIRED_AFTER_MS - healing_ms).max(0);
-        let last = if self.kind.is_damage() { end - scrub_ms } else { end };
-        let first = start + WARM_UP_MS.cast_signed();
-        between(self.bits(part), first, last.max(first))
-    }
-
-    /// Draws a trigger: a time, or, for half of the process faults, an operation or a mark of the node after that
-    /// time.
-    fn trigger(&self, node: &str) -> Trigger {
-        let at_ms = self.at_ms(90);
-        let after_ms = (at_ms - self.scenario.start.0.0).unsigned_abs();
-        match self.within(91, 0, 7) {
-            0..=3 => Trigger::AtMs(at_ms),
-            4..=6 => {
-                let op =
-                    self.pick(92, &[OpKind::Change, OpKind::Sync, OpKind::Net, OpKind::Any, OpKind::SyncDir]);
-                let n = self.within(93, 1, 40);
-                Trigger::NthOp { node: node.to_owned(), op, path_prefix: String::new(), n, after_ms }
-            }
-            _ => {
-                let marks = [
-                    marks::COMPACTION_MERGING,
-                    marks::COMPACTION_OUTPUT_DURABLE,
-                    marks::COMPACTION_COMMITTED,
-                    marks::ARB_SEGMENT_OPENED,
-                    marks::REPAIR_COMPARED,
-                ];
-                let name = self.pick(92, &marks).into();
-                Trigger::Mark { name, n: self.within(93, 1, 12), node: None, after_ms }
-            }
-        }
-    }
-
-    fn time_trigger(&self) -> Trigger {
-        Trigger::AtMs(self.at_ms(90))
     }
 
     /// Returns the faults that make up this one.
@@ -168,6 +127,7 @@ impl FaultSampler<'_> {
             FaultKind::RemovedDirectory => self.removed_directory(),
         };
         let mut faults = vec![Fault { trigger: trigger.clone(), action }];
+        faults.extend(self.follow_up(&faults[0]));
         if let FaultKind::GarbageTails = self.kind {
             // Garbage becomes visible only after a crash.
             let node = self.node(0);
@@ -188,6 +148,7 @@ impl FaultSampler<'_> {
 
     fn object_store(&self) -> (Trigger, FaultAction) {
         let node = self.pick(0, &self.names.stores());
+        let trigger = self.trigger(&node);
         let name = self.pick(2, &store_conditions::STORE_CONDITIONS);
         let level = if name == store_conditions::SHORT_PAGES {
             self.size(3, 1, 20)
@@ -195,13 +156,15 @@ impl FaultSampler<'_> {
             self.size(3, 100_000, 900_000)
         };
         let for_ms = Some(self.pick_size(4, &[MINUTE_MS, HOUR_MS, 4 * HOUR_MS]));
-        (
-            self.time_trigger(),
-            FaultAction::Condition(Condition { node, name: name.to_owned(), level, for_ms }),
-        )
+        (trigger, FaultAction::Condition(Condition { node, name: name.to_owned(), level, for_ms }))
     }
 
     fn removed_directory(&self) -> (Trigger, FaultAction) {
+        if !self.names.data_centers.is_empty() && self.within(4, 0, 3) == 0 {
+            let node = self.pick(0, &self.names.data_centers);
+            let path = self.pick(3, &["objects/segments", "objects/catalogs", "objects"]).to_owned();
+            return (self.time_trigger(), FaultAction::RemoveDirectory(RemoveDirectory { node, path }));
+        }
         let projects: u32 = self.scenario.config.tenants.iter().map(|class| class.count).sum();
         let project = self.within(2, 1, u64::from(projects.max(1)));
         let path = self.pick(3, &["arb".to_owned(), format!("arb/{project}")]);
@@ -233,7 +196,12 @@ impl FaultSampler<'_> {
                 FaultAction::PowerLoss(PowerLoss { nodes, restart_after_ms: restart_ms, keeps: None })
             }
             FaultKind::NewDisk => {
-                let node = self.disk(5);
+                // Nodes without copies lose what they remember.
+                let others = [&self.names.ingest, &self.names.workers];
+                let single = [&self.names.audit, &self.names.backup];
+                let others: Vec<String> =
+                    others.into_iter().flatten().chain(single.into_iter().flatten()).cloned().collect();
+                let node = if self.within(6, 0, 4) == 0 { self.pick(7, &others) } else { self.disk(5) };
                 return (
                     self.time_trigger(),
                     FaultAction::NewDisk(NewDisk { node, restart_after_ms: restart_ms }),
@@ -246,6 +214,7 @@ impl FaultSampler<'_> {
 
     fn link(&self) -> (Trigger, FaultAction) {
         let node = self.node(0);
+        let trigger = self.trigger(&node);
         let other = self.pick(2, &self.names.system());
         let for_ms = self.pick_size(3, &[SECOND_MS, MINUTE_MS, HOUR_MS, 4 * HOUR_MS, 26 * HOUR_MS]);
         let for_ms_some = Some(for_ms);
@@ -305,12 +274,13 @@ impl FaultSampler<'_> {
                 FaultAction::LoseMessage(LoseMessage { node, part, times: self.size(5, 1, 5) as u32 })
             }
         };
-        (self.time_trigger(), action)
+        (trigger, action)
     }
 
     fn disk_fault(&self) -> (Trigger, FaultAction) {
         let node = self.node(0);
-        let path_prefix = String::new();
+        let trigger = self.trigger(&node);
+        let path_prefix = self.path_prefix(&node);
         let action = match self.kind {
             FaultKind::DiskError => {
                 let kinds =
@@ -356,13 +326,20 @@ impl FaultSampler<'_> {
                 FaultAction::GarbageTails(GarbageTails { node, for_ms: Some(self.size(3, HOUR_MS, DAY_MS)) })
             }
         };
-        (self.time_trigger(), action)
+        (trigger, action)
     }
 
-    /// Damage affects Arb disks, the only ones with copies.
+    /// Damage affects Arb disks mostly, and the objects of a data center.
     fn damage(&self) -> (Trigger, FaultAction) {
-        let (node, pick) = (self.disk(0), self.bits(1));
-        let path_prefix = "arb/".to_owned();
+        let at_rest = matches!(self.kind, FaultKind::LatentSector | FaultKind::BitRot);
+        let of_store = at_rest && !self.names.data_centers.is_empty() && self.within(5, 0, 6) == 0;
+        let (node, path_prefix) = match of_store {
+            true => {
+                (self.pick(0, &self.names.data_centers), self.pick(6, &["objects/segments/", "objects/"]))
+            }
+            false => (self.disk(0), "arb/"),
+        };
+        let (pick, path_prefix) = (self.bits(1), path_prefix.to_owned());
         let action = match self.kind {
             FaultKind::LatentSector => FaultAction::LatentSector(LatentSector { node, path_prefix, pick }),
             FaultKind::BitRot => {

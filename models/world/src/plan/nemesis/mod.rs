@@ -1,11 +1,11 @@
 //! The nemesis: draws faults from the seed, within a fault budget.
 //!
 //! A scenario names the kinds of faults and their number per week. Each run enables a random subset of the kinds,
-//! because in a run with all kinds one fault hides another. Half of the process faults are triggered by an operation
-//! or a mark instead of a time, which reaches narrow windows.
+//! because in a run with all kinds one fault hides another. Half of the faults are triggered by an operation or a mark
+//! instead of a time, which reaches narrow windows, and a third of them are followed by a second one.
 //!
-//! - `fault_kinds`: the time and targets that each kind needs. `fault_sampler`: target, time and size of one fault.
-//!   `fault_budget`: the maximum damage at a time.
+//! - `fault_kinds`: the time and targets that each kind needs. `fault_sampler`: target and size of one fault;
+//!   `triggers`: when it strikes; `follow_up`: the second fault of a pair. `fault_budget`: the maximum damage at a time.
 //!
 //! Every draw is keyed by (kind, number of the fault, drawn part). Removing a kind from a scenario therefore does not
 //! change the faults of the other kinds.
@@ -13,6 +13,8 @@
 pub(crate) mod fault_budget;
 mod fault_kinds;
 mod fault_sampler;
+mod follow_up;
+mod triggers;
 
 use crate::plan::draws::between;
 use crate::scenario::{FaultBudget, FaultKind, NemesisConfig, NodeNames, WorldConfig};

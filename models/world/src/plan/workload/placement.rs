@@ -6,6 +6,8 @@
 //!   [`LatenessSpec::by_ms`](super::LatenessSpec::by_ms) before it and the start of the day.
 //! - **Late, later**: it happened at a busy time of its day and is sent in the first slot after its lateness.
 //! - **Ahead**: like on time, but with a time up to 50 minutes after its sending; only in imports.
+//! - **On a border**: exactly on a border that the system knows, or a millisecond or a second beside it: the start or
+//!   the end of its day, 2 h before its sending, the age at which `/track` refuses it, the greatest lead of a clock.
 //! - **Without time**: like on time, without stating the time.
 //! - **To be rejected**: like on time.
 //!
@@ -22,6 +24,12 @@ use std::sync::Arc;
 const ON_TIME_MS: i64 = 110 * MINUTE_MS;
 /// Maximum lead of a legal clock; the API accepts an hour.
 const AHEAD_MS: i64 = 50 * MINUTE_MS;
+/// Lead of a clock above which the API refuses an event.
+const LIMIT_AHEAD_MS: i64 = HOUR_MS;
+/// Age from which `/track` refuses an event.
+const TRACK_LIMIT_MS: i64 = 5 * 24 * HOUR_MS;
+/// Stream of the draws of borders.
+const BORDERS: u64 = 6;
 /// Maximum number of days that an event waits for a suitable slot.
 const MAX_WAIT_DAYS: i32 = 32;
 
@@ -43,7 +51,9 @@ pub(super) fn place(
     days: &mut impl FnMut(i32) -> Arc<LocalDay>,
 ) -> Option<Placement> {
     let mut prng = Prng::new(seed, 2);
+    let border = border(spec, traits, seed, day, days);
     let (time_ms, sent) = match traits.lateness {
+        _ if let Some(placement) = border => placement,
         Lateness::OnTime => on_time(traits, day, days, &mut prng)?,
         Lateness::SameDay => match late_same_day(spec, day, &days(day), &mut prng) {
             Some(placement) => placement,
@@ -131,6 +141,37 @@ fn shortly_before(
     let oldest_ms = (at_ms - start_ms).clamp(0, ON_TIME_MS);
     let youngest_ms = (at_ms - end_ms + 1).max(1_000).min(oldest_ms);
     at_ms - prng.within((youngest_ms, oldest_ms))
+}
+
+/// Places an event on a border; `None` for most events.
+fn border(
+    spec: &WorkloadSpec,
+    traits: &EventTraits,
+    seed: u64,
+    day: i32,
+    days: &mut impl FnMut(i32) -> Arc<LocalDay>,
+) -> Option<(i64, (SendSlotId, SendSlot))> {
+    let mut prng = Prng::new(seed, BORDERS);
+    if !prng.chance_ppm(spec.border_ppm) || traits.is_wrong || !traits.has_time {
+        return None;
+    }
+    let beside_ms = prng.pick(&[0, 1, -1, 1_000, -1_000]);
+    let today = days(day);
+    let of_day_ms = match prng.below(5) {
+        0 | 1 => today.start_ms + beside_ms,
+        2 => today.end_ms + beside_ms,
+        which => {
+            let nth = prng.below(today.slots.len() as u64) as usize;
+            let slot = *today.slots.get(nth)?;
+            let distance_ms = match which {
+                3 => -LATE_MS,
+                _ if slot.api.is_import() => LIMIT_AHEAD_MS,
+                _ => -TRACK_LIMIT_MS,
+            };
+            return Some((slot.at_ms + distance_ms + beside_ms, (SendSlotId::usual(day, nth as u32), slot)));
+        }
+    };
+    Some((of_day_ms, first_slot(of_day_ms, of_day_ms, day, days)?))
 }
 
 fn late_same_day(

@@ -43,6 +43,10 @@ pub struct WorkloadSpec {
     pub late: LatenessSpec,
     /// Share of events whose device clock is ahead by up to 50 minutes, which is legal; only in imports.
     pub ahead_ppm: u32,
+    /// Share of events whose time is on a border that the system knows, or next to it: a midnight, the borders of late
+    /// and too old events, the greatest lead of a clock.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub border_ppm: u32,
     /// Share of events that are sent again under the same `$insert_id`, with the same text except for white space.
     pub resend_ppm: u32,
     /// Time between the two sendings, minimum and maximum; an event 4 days old is not sent again.
@@ -72,6 +76,11 @@ pub struct WorkloadSpec {
     pub clock_skews: Vec<ClockSkew>,
     /// Event indices that remain in a shrunk case; empty: all.
     pub kept_indices: Vec<Range<u64>>,
+}
+
+/// Keeps plans without events on borders as they were written before there were any.
+fn is_zero(share_ppm: &u32) -> bool {
+    *share_ppm == 0
 }
 
 /// Late events: those that arrive 2 h or more after their time.
@@ -285,6 +294,7 @@ impl WorkloadSpec {
             ("late.share_ppm", self.late.share_ppm),
             ("late.same_day_ppm + late.long_ppm", self.late.same_day_ppm.saturating_add(self.late.long_ppm)),
             ("ahead_ppm", self.ahead_ppm),
+            ("border_ppm", self.border_ppm),
             ("resend_ppm", self.resend_ppm),
             ("no_insert_id_ppm", self.no_insert_id_ppm),
             ("shared_insert_id_ppm", self.shared_insert_id_ppm),

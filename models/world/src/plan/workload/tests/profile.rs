@@ -19,6 +19,7 @@ pub(super) fn large(project: u32, token: &str, secret: &str) -> WorkloadSpec {
             long_by_ms: (30 * HOUR_MS, 96 * HOUR_MS),
         },
         ahead_ppm: 500,
+        border_ppm: 0,
         resend_ppm: 3_000,
         resend_after_ms: (10 * MINUTE_MS, 20 * HOUR_MS),
         no_insert_id_ppm: 5_000,
