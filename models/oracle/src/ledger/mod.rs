@@ -12,12 +12,14 @@
 
 mod counts;
 mod entry;
+mod error;
 mod floating;
 mod provenance;
 mod request;
 
 pub use counts::{AttemptCounts, EventCounts};
 pub(crate) use entry::LedgerEntry;
+pub use error::LedgerError;
 pub(crate) use floating::FloatingSend;
 pub use provenance::Provenance;
 pub use request::{ClientRequest, EventId, EventIdentity, SentEvent, request_digest};
@@ -41,30 +43,6 @@ impl Default for LedgerConfig {
     fn default() -> LedgerConfig {
         LedgerConfig { clock_skew_ms: 1_000, deliveries_per_send: 1 }
     }
-}
-
-/// Misuse of the ledger: an error of the harness, never of the system.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LedgerError {
-    /// An answer to a request that was not sent, or was answered before.
-    #[error("request {0} is not in flight: record each request once, and each answer once")]
-    NotInFlight(u64),
-    /// A request id that was used before.
-    #[error("request {0} is already in flight: give each request a new id, retries too")]
-    DuplicateId(u64),
-    /// An answer that rejects an item that the request does not have.
-    #[error("request {request} has {items} items, its answer rejects item {item}")]
-    NoSuchItem {
-        /// The request.
-        request: u64,
-        /// The item, from 0.
-        item: u32,
-        /// Number of items of the request.
-        items: usize,
-    },
-    /// The project has no zones.
-    #[error(transparent)]
-    Zone(#[from] ZoneError),
 }
 
 #[derive(Debug)]
