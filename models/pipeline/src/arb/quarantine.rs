@@ -109,7 +109,8 @@ impl<E: Env> ArbStore<E> {
     /// again. Refused when the day is not corrupt and is readable: a transient device failure has lost nothing.
     pub async fn quarantine(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
         let _creation_lock = self.creating.lock().await;
-        if !lock(&self.corrupt).contains_key(&(project, day)) {
+        let was_corrupt = lock(&self.corrupt).contains_key(&(project, day));
+        if !was_corrupt {
             let confirmed = self.confirm_unreadable(project, day).await;
             if matches!(confirmed, Err(ArbFailure::Refused(_))) && self.boot.release.has(Bug::WrongDirectory)
             {
@@ -125,14 +126,32 @@ impl<E: Env> ArbStore<E> {
             Some(old) => Some(old.lock().await),
             None => None,
         };
-        let disk = self.env.disk();
-        let (dir, project_dir) = (day_dir(project, day), format!("arb/{project}"));
+        let known = locked.as_ref().map(|day| day.next_id);
+        let target = match self.rename_aside(project, day, known).await {
+            // The device may work again, and has lost nothing: the next comparison reads the day again.
+            Err(error @ ArbFailure::Disk(_)) if !was_corrupt => {
+                lock(&self.corrupt).remove(&(project, day));
+                return Err(error);
+            }
+            renamed => renamed?,
+        };
+        self.env.disk().sync_dir(&format!("arb/{project}")).await?;
+        self.cancel_removals(project, day);
+        self.days().remove(&(project, day));
+        lock(&self.corrupt).remove(&(project, day));
+        lock(&self.quarantined).insert((project, day));
+        self.env.mark(Mark { name: marks::ARB_DAY_QUARANTINED, subject: &target });
+        Ok(())
+    }
+
+    /// Renames a day's directory and returns its new name. `known` is the next free id of the day, if it is in memory.
+    async fn rename_aside(&self, project: u32, day: Day, known: Option<u64>) -> Result<String, ArbFailure> {
+        let (disk, dir) = (self.env.disk(), day_dir(project, day));
         let files = match disk.list(&dir).await {
             // An earlier attempt got as far as the rename.
             Err(error) if error.kind == DiskErrorKind::NotFound => Vec::new(),
             listed => listed?,
         };
-        let known = locked.as_ref().map(|day| day.next_id);
         let earlier = max_quarantine_id(&self.list_project_dir(project).await?, day);
         let of_files = files.iter().filter_map(|file| segment_id(&file.name)).max();
         let max_id = self.max_used_id(&dir, of_files.max(earlier).unwrap_or(0), known).await;
@@ -146,13 +165,7 @@ impl<E: Env> ArbStore<E> {
             }
             renamed => renamed?,
         }
-        disk.sync_dir(&project_dir).await?;
-        self.cancel_removals(project, day);
-        self.days().remove(&(project, day));
-        lock(&self.corrupt).remove(&(project, day));
-        lock(&self.quarantined).insert((project, day));
-        self.env.mark(Mark { name: marks::ARB_DAY_QUARANTINED, subject: &target });
-        Ok(())
+        Ok(target)
     }
 
     /// Returns the days of a project that have quarantine directories.

@@ -194,6 +194,35 @@ fn a_last_frame_that_rots_after_the_boot_that_verified_it_is_damage_not_an_unfin
     }
 }
 
+/// Found by a generated week: the device failed for a minute while a comparison read a day and asked for its quarantine.
+/// The day was refused until the next night, although its bytes were intact.
+#[test]
+fn a_day_whose_quarantine_fails_with_the_device_is_served_once_the_device_works() {
+    with_disk(27, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        let action = FaultAction::DiskError(DiskError {
+            node: "disk".into(),
+            op: OpKind::Disk,
+            path_prefix: "arb/".into(),
+            times: None,
+            for_ms: Some(60_000),
+        });
+        arb.world.arm(Fault { trigger: Trigger::AtMs(0), action });
+        arb.world.sleep(SECOND).await;
+        arb.run("two", async |client| {
+            let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+            assert!(client.call(quarantine).await.is_err(), "nothing can be renamed");
+        })
+        .await;
+        arb.world.sleep(2 * 60 * SECOND).await;
+        arb.run("three", async |client| {
+            assert!(client.read(DAY).await.is_ok());
+            client.put(Tier::OnTime, 9..12).await.unwrap();
+        })
+        .await;
+    });
+}
+
 /// Number of days of a project in the test of the scrub's bound, and of those that a comparison reads again.
 const MANY: i32 = 16;
 const AT_ONCE: usize = 6;
