@@ -49,7 +49,7 @@ impl CopyChecker {
     }
 
     /// Compares every copy of the snapshot with its last state. `has_booted` tells whether a disk has booted since a
-    /// time.
+    /// time, and after it was damaged.
     pub fn check(
         &mut self,
         cache: &mut DecodeCache,

@@ -50,6 +50,8 @@ pub(crate) struct FaultLog {
     last_fault_ms: Option<i64>,
     /// Start times of processes, in milliseconds since 1970, in order.
     boots: BTreeMap<NodeId, Vec<i64>>,
+    /// Time of the first damage to each node's disk, by name.
+    first_damages_ms: BTreeMap<String, i64>,
     /// Time of the last boot of each node, by name.
     last_boots_ms: BTreeMap<String, i64>,
     /// Time at which the faults ended.
@@ -79,9 +81,10 @@ impl FaultLog {
         boots.get(boots.partition_point(|at_ms| *at_ms < since_ms)).copied()
     }
 
-    /// Returns true if the node with this name has booted at a time or later.
-    pub fn has_booted(&self, name: &str, since_ms: i64) -> bool {
-        self.last_boots_ms.get(name).is_some_and(|at_ms| *at_ms >= since_ms)
+    /// Returns true if the node with this name has booted from a damaged disk at a time or later.
+    pub fn has_booted_damaged(&self, name: &str, since_ms: i64) -> bool {
+        let damaged_ms = self.first_damages_ms.get(name).copied().unwrap_or(i64::MAX);
+        self.last_boots_ms.get(name).is_some_and(|at_ms| *at_ms >= since_ms.max(damaged_ms))
     }
 
     /// Returns true within some minutes after a fault or a boot.
@@ -106,12 +109,14 @@ impl FaultLog {
                 self.unsound.insert(it.node.clone(), at_ms);
                 // The state of the old disk implies nothing about the new one, damage included.
                 self.damaged.remove(&it.node);
+                self.first_damages_ms.remove(&it.node);
                 self.happened.push(FaultLogEntry::DiskReplaced(it.node.clone()));
                 return;
             }
             _ => return,
         };
         self.damaged.insert(damaged.clone());
+        self.first_damages_ms.entry(damaged.clone()).or_insert(at_ms);
         self.unsound.insert(damaged.clone(), at_ms);
     }
 }
@@ -193,6 +198,10 @@ mod tests {
         let node = || "disk-1".to_owned();
         fault_log.fault(&FaultAction::BitRot(BitRot { node: node(), ..BitRot::default() }), 7);
         assert!(fault_log.damaged.contains("disk-1") && fault_log.unsound.get("disk-1") == Some(&7));
+        fault_log.last_boots_ms.insert(node(), 8);
+        assert!(fault_log.has_booted_damaged("disk-1", 2) && !fault_log.has_booted_damaged("disk-1", 9));
+        fault_log.last_boots_ms.insert(node(), 6);
+        assert!(!fault_log.has_booted_damaged("disk-1", 2), "it was sound when it booted");
         fault_log.fault(&FaultAction::NewDisk(NewDisk { node: node(), restart_after_ms: 1 }), 9);
         assert!(!fault_log.damaged.contains("disk-1") && fault_log.unsound.get("disk-1") == Some(&9));
         assert_eq!(fault_log.take(), [FaultLogEntry::DiskReplaced(node())]);

@@ -91,7 +91,7 @@ impl OracleChecker {
         found.extend(not_compared(&runs.uncomparable, now));
         found.extend(self.manifests.check(&accountable_disks, now));
         let fault_log = self.fault_log.clone();
-        let has_booted = |disk: &str, since_ms| lock(&fault_log).has_booted(disk, since_ms);
+        let has_booted = |disk: &str, since_ms| lock(&fault_log).has_booted_damaged(disk, since_ms);
         found.extend(self.copies.check(&mut self.decode_cache, &accountable_disks, has_booted, now));
         self.dirty.update(&accountable_disks, ledger.zones(), now.at_ms);
         self.deadlines.nightly.update(&accountable_disks, ledger.zones(), now.at_ms);
