@@ -6,8 +6,8 @@
 //!
 //! On a disk damaged by planned faults, anything that lost or corrupted bytes explain is excused (an unreadable or
 //! missing file, a manifest that moved back, a lease without a grant); contradictions between existing edits are not,
-//! nor is a fencing token that was granted before. A lease file that such a fault corrupted is excused. A quarantined day starts over with names that were
-//! never used.
+//! nor is a fencing token that was granted before. A lease file that such a fault corrupted is excused. A quarantined
+//! day starts over with names that were never used.
 //!
 //! Documented in docs/invariants.md#i9.
 

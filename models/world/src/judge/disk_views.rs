@@ -5,6 +5,9 @@ use latent_oracle::{DiskView, FileView, ProjectDay, day};
 use latent_ports::NodeId;
 use std::collections::BTreeSet;
 
+/// Prefix of the paths of hints on an ingest node.
+pub(super) const HINTS: &str = "hints/";
+
 /// Reads a node's disk as its processes see it, including unsynced data and removals.
 pub(super) fn view(world: &World, node: NodeId) -> DiskView {
     view_of(&world.node_name(node), world.disk_image(node).files())
@@ -65,4 +68,23 @@ pub(super) fn day_of(path: &str) -> Option<ProjectDay> {
     let mut parts = path.strip_prefix("arb/")?.split('/');
     let project = parts.next()?.parse().ok()?;
     Some(ProjectDay { project, day: day::parse_day(parts.next()?)? })
+}
+
+/// Returns the disk of a hint: `hints/3-7` is the seventh for node 3. The name may have a prefix.
+pub(super) fn disk_of_hint(path: &str) -> Option<NodeId> {
+    let mut parts = path.strip_prefix(HINTS)?.rsplit('-');
+    let _number = parts.next()?;
+    parts.next()?.parse().ok().map(NodeId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_its_disk() {
+        assert_eq!(disk_of_hint("hints/3-7"), Some(NodeId(3)));
+        assert_eq!(disk_of_hint("hints/claimed-12-7"), Some(NodeId(12)));
+        assert_eq!(disk_of_hint("hints/x"), None);
+    }
 }

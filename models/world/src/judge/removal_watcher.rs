@@ -4,7 +4,7 @@
 //! watcher is called at each disk operation and reads the disks: no task, no timer and no draw. What needs the ledger
 //! is checked by the hourly check, from images taken at the removal.
 
-use crate::judge::disk_views::{day_dir, day_of, view_of, views_of_days};
+use crate::judge::disk_views::{HINTS, day_dir, day_of, disk_of_hint, view_of, views_of_days};
 use crate::mutex::lock;
 use crate::observe::fault_log::FaultLog;
 use crate::observe::without_marks::WithoutMarks;
@@ -20,8 +20,6 @@ use std::sync::{Arc, Mutex};
 
 /// Number of checks after which the decode cache drops unused entries.
 const CHECKS_PER_CACHE_ROUND: u64 = 64;
-/// Prefix of the paths of hints.
-const HINTS: &str = "hints/";
 /// Disk errors of the plan excuse a hint that could not be read for this long.
 const READ_ATTEMPTS_MS: i64 = 3 * 3_600_000;
 
@@ -221,13 +219,6 @@ fn quarantined_day(dir: &str) -> Option<(ProjectDay, u64)> {
     Some((day_of(day)?, number.parse().ok()?))
 }
 
-/// Returns the disk of a hint: `hints/3-7` is the seventh for node 3. The name may have a prefix.
-fn disk_of_hint(path: &str) -> Option<NodeId> {
-    let mut parts = path.strip_prefix(HINTS)?.rsplit('-');
-    let _number = parts.next()?;
-    parts.next()?.parse().ok().map(NodeId)
-}
-
 struct WatcherObserver(Arc<Mutex<RemovalWatcher>>);
 
 impl Observer for WatcherObserver {
@@ -258,10 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_hints_and_quarantined_days() {
-        assert_eq!(disk_of_hint("hints/3-7"), Some(NodeId(3)));
-        assert_eq!(disk_of_hint("hints/claimed-12-7"), Some(NodeId(12)));
-        assert_eq!(disk_of_hint("hints/x"), None);
+    fn paths_of_quarantined_days() {
         let dir = "arb/17/2016-02-22.corrupt-5";
         for path in [dir, "arb/17/2016-02-22.corrupt-5/1.seg"] {
             assert_eq!(quarantine_dir(path), Some(dir));

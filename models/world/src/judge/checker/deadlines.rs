@@ -7,7 +7,7 @@
 
 use super::OracleChecker;
 use crate::cluster::node_ids::NodeIds;
-use crate::judge::disk_views::views_of_days;
+use crate::judge::disk_views::{disk_of_hint, views_of_days};
 use crate::mutex::lock;
 use latent_engine::sim::World;
 use latent_oracle::invariants::l1_backlogs::late_hint;
@@ -134,9 +134,4 @@ impl OracleChecker {
             self.report(found);
         }
     }
-}
-
-/// Returns the disk of a hint: `hints/3-7` is the seventh for node 3.
-fn disk_of_hint(path: &str) -> Option<NodeId> {
-    path.strip_prefix("hints/")?.split_once('-')?.0.parse().ok().map(NodeId)
 }

@@ -4,6 +4,7 @@
 //! a crash during the recovery from a crash, a failed sync while a repair writes. Where the first fault strikes the n-th
 //! operation of a kind, the second strikes a later one of the same kind.
 
+use super::fault_budget::damages;
 use super::fault_sampler::FaultSampler;
 use crate::scenario::FaultKind;
 use latent_engine::sim::{
@@ -73,17 +74,11 @@ fn first_node(fault: &Fault) -> Option<&str> {
     match &fault.action {
         FaultAction::Kill(it) => Some(&it.node),
         FaultAction::Pause(it) => Some(&it.node),
-        FaultAction::NewDisk(it) => Some(&it.node),
         FaultAction::DiskError(it) => Some(&it.node),
         FaultAction::SyncFailure(it) => Some(&it.node),
         FaultAction::DiskFull(it) => Some(&it.node),
         FaultAction::SlowDisk(it) => Some(&it.node),
         FaultAction::ShortRead(it) => Some(&it.node),
-        FaultAction::LatentSector(it) => Some(&it.node),
-        FaultAction::BitRot(it) => Some(&it.node),
-        FaultAction::MisdirectedWrite(it) => Some(&it.node),
-        FaultAction::LostWrite(it) => Some(&it.node),
-        FaultAction::RemoveDirectory(it) => Some(&it.node),
-        _ => None,
+        action => damages(action),
     }
 }
