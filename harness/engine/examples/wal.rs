@@ -10,10 +10,10 @@
 //!     cargo run --example wal -- shrink missing-sync@12              # and the smallest case that shows it
 
 use latent_engine::explain::GlossaryEntry;
-use latent_engine::verdict::{OutcomeFacts, PendingWork, Violation};
+use latent_engine::verdict::{Expectation, OutcomeFacts, PendingWork, Violation};
 use latent_engine::{
-    NamedScenario, PhaseReporter, Problem, Reduction, ReductionOf, Report, Scenario, Screen, System, Verdict,
-    humanize, parse,
+    Generator, NamedScenario, PhaseReporter, Problem, Reduction, ReductionOf, Report, Scenario, Screen,
+    System, Verdict, humanize, parse,
 };
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full};
 use latent_sim::{Fault, FaultAction, Kill, NodeSpec, OpKind, Trigger, World};
@@ -104,6 +104,14 @@ struct Findings {
 
 struct Wal;
 
+/// Builds a scenario from bytes.
+fn generate(bytes: &[u8]) -> Scenario<Config> {
+    let byte = |place| u64::from(bytes.get(place).copied().unwrap_or(0));
+    let config = Config { records: 1 + byte(0) % 20, missing_sync: byte(1) % 4 == 3 };
+    let like = parse::<Wal>("correct", CORRECT).expect("a test runs the scenario");
+    Scenario { name: "generated".into(), about: "Drawn by a seed.".into(), config, ..like }
+}
+
 impl System for Wal {
     const NAME: &'static str = "wal";
     const SUBJECT: &'static str = "file";
@@ -112,13 +120,13 @@ impl System for Wal {
     type Plan = Plan;
     type Findings = Findings;
 
-    /// **A generated scenario**, as in `generated@7`: up to 20 records, and one log in four has the bug.
-    fn generate(bytes: &[u8]) -> Option<Scenario<Config>> {
-        let byte = |place| u64::from(bytes.get(place).copied().unwrap_or(0));
-        let config = Config { records: 1 + byte(0) % 20, missing_sync: byte(1) % 4 == 3 };
-        let like = parse::<Wal>("correct", CORRECT).ok()?;
-        Some(Scenario { name: "generated".into(), about: "Drawn by a seed.".into(), config, ..like })
-    }
+    /// **Generated scenarios**, as in `generated@7`.
+    const GENERATORS: &'static [Generator<Config>] = &[Generator {
+        name: "generated",
+        about: "up to 20 records, and one log in four has the bug",
+        expect: Expectation::CLEAN,
+        generate,
+    }];
 
     /// **The explanations** of `wal explain` and `wal marks`.
     fn glossary() -> Vec<GlossaryEntry> {

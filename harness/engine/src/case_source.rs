@@ -4,11 +4,11 @@ use crate::case::ipc::CaseRequest;
 use crate::case_file::{self, CaseFile, CaseHeader};
 use crate::report::ReleaseOverride;
 use crate::scenario::{self, NamedScenario, Scenario, ScenarioError};
-use crate::{Case, CaseOf, Plan, Problem, System, expand};
+use crate::{Case, CaseOf, Generator, Plan, Problem, System, expand};
 use latent_sim::keyed_draw;
 use serde_json::Value;
 
-/// Name of generated scenarios.
+/// Name of the first generator of every system that has one.
 pub(crate) const GENERATED: &str = "generated";
 /// Default limit of a scenario's items: about 3 GB of memory and a minute. `--max-items` raises it.
 pub(crate) const MAX_ITEMS: u64 = 1_000_000;
@@ -57,11 +57,10 @@ impl<S: System> CaseSource<S> {
 
     fn of(given: &str, seed: Option<u64>, named: &[NamedScenario]) -> Result<CaseSource<S>, ScenarioError> {
         let (given, release) = (given.to_owned(), None);
-        if given == GENERATED
-            && let Some(scenario) = generated::<S>(seed.unwrap_or(1))
-        {
+        if let Some(generator) = generator::<S>(&given) {
+            let scenario = generated(generator, seed.unwrap_or(1));
             let (seed, text) = (scenario.seed, scenario.to_text());
-            let file = format!("{GENERATED}@{seed}");
+            let file = format!("{given}@{seed}");
             return Ok(CaseSource {
                 given,
                 file,
@@ -74,9 +73,10 @@ impl<S: System> CaseSource<S> {
                 is_edited: false,
             });
         }
-        let drawn = has_generator::<S>().then_some(GENERATED);
-        let source = scenario::find(&given, named, drawn)
-            .map_err(|bad| if given == GENERATED { has_no_generator::<S>(named) } else { bad })?;
+        let generators: Vec<&str> = S::GENERATORS.iter().map(|generator| generator.name).collect();
+        let source = scenario::find(&given, named, &generators).map_err(|bad| {
+            if generators.is_empty() && given == GENERATED { has_no_generator::<S>(named) } else { bad }
+        })?;
         if let Some(case) = CaseFile::read(&source.file, &source.text)? {
             if seed.is_some() {
                 let message = "a case has its own seed".to_owned();
@@ -117,8 +117,8 @@ impl<S: System> CaseSource<S> {
     /// # Errors
     /// As [`find`](CaseSource::find).
     pub fn with_seed(&self, seed: u64) -> Result<CaseSource<S>, ScenarioError> {
-        if self.given == GENERATED {
-            let mut found = Self::of(GENERATED, Some(seed), &[])?;
+        if generator::<S>(&self.given).is_some() {
+            let mut found = Self::of(&self.given, Some(seed), &[])?;
             if let Some(release) = &self.release {
                 found.put_on(&release.name)?;
             }
@@ -191,9 +191,9 @@ impl<S: System> CaseSource<S> {
     }
 }
 
-/// Whether this system can generate scenarios.
-pub(crate) fn has_generator<S: System>() -> bool {
-    S::generate(&[]).is_some()
+/// Returns the generator of this name.
+pub(crate) fn generator<S: System>(name: &str) -> Option<&'static Generator<S::Config>> {
+    S::GENERATORS.iter().find(|generator| generator.name == name)
 }
 
 fn has_no_generator<S: System>(named: &[NamedScenario]) -> ScenarioError {
@@ -204,13 +204,13 @@ fn has_no_generator<S: System>(named: &[NamedScenario]) -> ScenarioError {
     scenario::error_without_position(GENERATED, message, format!("give {built_in}the path of a JSON file"))
 }
 
-/// Generates the scenario of `seed`; `None` if this system has no generator.
-fn generated<S: System>(seed: u64) -> Option<Scenario<S::Config>> {
+/// Generates the scenario of `seed`.
+fn generated<T>(generator: &Generator<T>, seed: u64) -> Scenario<T> {
     let words = (0..GENERATOR_BYTES / 8).map(|at| keyed_draw(seed, "generate", u128::from(at)));
     let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
-    let mut scenario = S::generate(&bytes)?;
+    let mut scenario = (generator.generate)(&bytes);
     scenario.seed = seed;
-    Some(scenario)
+    scenario
 }
 
 /// Quotes a word for a shell if necessary.

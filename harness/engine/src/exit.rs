@@ -1,7 +1,7 @@
 //! Exit codes of the command line: a stable interface for shell scripts. Documented here only; `--help` prints them.
 
 use crate::case::end_cause::has_no_verdict;
-use latent_verdict::Outcome;
+use latent_verdict::{Expectation, Outcome};
 
 /// Every run ended as its scenario expects, or the command succeeded.
 pub const CLEAN: u8 = 0;
@@ -55,22 +55,14 @@ pub(crate) fn of_signal(number: usize) -> u8 {
 }
 
 /// Returns the code of a run, with or without a verdict, that did not end as its scenario expects.
-pub(crate) fn of_finding(outcome: Outcome, expected: Outcome, fingerprint: &str) -> u8 {
+pub(crate) fn of_finding(outcome: Outcome, expected: Expectation, fingerprint: &str) -> u8 {
     if has_no_verdict(fingerprint) { INTERNAL } else { of_run(outcome, expected) }
 }
 
 /// Returns the code of a judged run that did not end as its scenario expects.
 #[must_use]
-pub fn of_run(outcome: Outcome, expected: Outcome) -> u8 {
-    if is_better(outcome, expected) { BETTER_THAN_EXPECTED } else { of_unexpected_outcome(outcome) }
-}
-
-/// Whether a run ended better than expected. Kinds of loss are compared with each other and with clean; if the scenario
-/// expects a hang or another violation, only a clean run is better.
-#[must_use]
-pub fn is_better(outcome: Outcome, expected: Outcome) -> bool {
-    let is_loss = |one: Outcome| one > Outcome::Clean && one <= Outcome::UnrecoverableLoss;
-    outcome < expected && (outcome == Outcome::Clean || is_loss(outcome) && is_loss(expected))
+pub fn of_run(outcome: Outcome, expected: Expectation) -> u8 {
+    if expected.is_exceeded_by(outcome) { BETTER_THAN_EXPECTED } else { of_unexpected_outcome(outcome) }
 }
 
 /// Returns the code of a judged run with an unexpected outcome.
@@ -108,12 +100,13 @@ mod tests {
     #[test]
     fn a_better_outcome_than_expected_is_not_a_violation() {
         use Outcome::{Clean, Hung, Recovered, UnrecoverableLoss, Violated};
-        assert_eq!(of_run(Clean, Recovered), BETTER_THAN_EXPECTED);
-        assert_eq!(of_run(Recovered, UnrecoverableLoss), BETTER_THAN_EXPECTED);
-        assert_eq!(of_run(Clean, Hung), BETTER_THAN_EXPECTED);
-        assert_eq!(of_run(UnrecoverableLoss, Recovered), VIOLATION);
-        assert_eq!(of_run(UnrecoverableLoss, Violated), VIOLATION, "another kind of harm");
-        assert_eq!(of_run(Hung, Clean), HUNG);
+        let code = |outcome, expected: Outcome| of_run(outcome, expected.into());
+        assert_eq!(code(Clean, Recovered), BETTER_THAN_EXPECTED);
+        assert_eq!(code(Recovered, UnrecoverableLoss), BETTER_THAN_EXPECTED);
+        assert_eq!(code(Clean, Hung), BETTER_THAN_EXPECTED);
+        assert_eq!(code(UnrecoverableLoss, Recovered), VIOLATION);
+        assert_eq!(code(UnrecoverableLoss, Violated), VIOLATION, "another kind of harm");
+        assert_eq!(code(Hung, Clean), HUNG);
         assert!(
             worse(BETTER_THAN_EXPECTED, VIOLATION) == VIOLATION
                 && worse(CLEAN, BETTER_THAN_EXPECTED) == BETTER_THAN_EXPECTED

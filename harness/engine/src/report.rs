@@ -2,7 +2,7 @@
 
 use crate::exit;
 use latent_sim::Fault;
-use latent_verdict::{Outcome, PendingWork, Restoration, Violation};
+use latent_verdict::{Expectation, Outcome, PendingWork, Restoration, Violation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub struct Report<F> {
     /// Outcome of the run.
     pub outcome: Outcome,
     /// Expected outcome: the scenario's, or that of the requested release.
-    pub expected: Outcome,
+    pub expected: Expectation,
     /// The release given on the command line in place of the scenario's own.
     pub release: Option<ReleaseOverride>,
     /// Start of the world, milliseconds since 1970.
@@ -70,7 +70,7 @@ impl<F> Report<F> {
     #[must_use]
     pub fn as_expected(&self) -> bool {
         let did_all = self.marks_not_reached.is_empty() && self.unfulfilled.is_empty();
-        self.outcome == self.expected && did_all && !self.is_vacuous()
+        self.expected.is_met_by(self.outcome) && did_all && !self.is_vacuous()
     }
 
     /// Whether the run is clean but had no item that could have been lost.
@@ -83,9 +83,9 @@ impl<F> Report<F> {
     pub(crate) fn exit_code(&self) -> u8 {
         if self.as_expected() {
             exit::CLEAN
-        } else if self.outcome == self.expected && self.is_vacuous() {
+        } else if self.expected.is_met_by(self.outcome) && self.is_vacuous() {
             exit::NOTHING_RAN
-        } else if self.outcome == self.expected {
+        } else if self.expected.is_met_by(self.outcome) {
             exit::MARK_NOT_REACHED
         } else {
             exit::of_run(self.outcome, self.expected)
@@ -99,7 +99,7 @@ pub struct ReleaseOverride {
     /// Name of the release.
     pub name: String,
     /// Outcome that the scenario expects of its own releases.
-    pub expected_as_written: Outcome,
+    pub expected_as_written: Expectation,
 }
 
 /// Result of one fault of the plan.

@@ -4,7 +4,7 @@ use crate::explain::GlossaryEntry;
 use crate::scoreboard::PlantedBug;
 use crate::{Case, Detection, Problem, Reduction, Report, Scenario, ScenarioProblem, Screen};
 use latent_sim::{Fault, World};
-use latent_verdict::{OutcomeFacts, Violation};
+use latent_verdict::{Expectation, OutcomeFacts, Violation};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,11 +44,8 @@ pub trait System: Sized + 'static {
     /// The system's own part of a report: a struct whose fields are at the top level of the JSON report.
     type Findings: Serialize + DeserializeOwned + Debug;
 
-    /// Builds a scenario from bytes: a seed's, or a fuzzer's. The same bytes always give the same scenario, any bytes
-    /// give a scenario that can run, and missing bytes count as zeros. `None`: this system has no generator.
-    fn generate(_bytes: &[u8]) -> Option<Scenario<Self::Config>> {
-        None
-    }
+    /// Generators of scenarios: each draws a whole scenario from a seed. The first is the default of `sweep`.
+    const GENERATORS: &'static [Generator<Self::Config>] = &[];
 
     /// Explanations of the system's own terms: invariants, stages, marks, labels of its verdict lines. An entry with the
     /// category and the name of one of the engine's replaces it. If any mark is
@@ -125,6 +122,20 @@ pub trait System: Sized + 'static {
 
     /// Adds the system's lines to the verdict screen.
     fn render(report: &Report<Self::Findings>, screen: &mut Screen);
+}
+
+/// A generator: its name stands where the name of a scenario does, as in `generated@7`.
+#[derive(Debug)]
+pub struct Generator<T> {
+    /// Lower-case words joined by hyphens.
+    pub name: &'static str,
+    /// What it draws, in one sentence.
+    pub about: &'static str,
+    /// Outcome that every scenario of it expects: the seeds of a sweep have one expectation.
+    pub expect: Expectation,
+    /// Builds a scenario from bytes: a seed's, or a fuzzer's. The same bytes always give the same scenario, any bytes
+    /// give a scenario that can run, and missing bytes count as zeros.
+    pub generate: fn(&[u8]) -> Scenario<T>,
 }
 
 /// A case of the system `S`.

@@ -6,8 +6,10 @@
 //!
 //! There are no dependencies by default. The feature `serde` gives the types their JSON form, `schemars` its schema.
 
+mod expectation;
 mod outcome;
 mod violation;
 
+pub use expectation::Expectation;
 pub use outcome::{Outcome, OutcomeFacts, PendingWork, Restoration, UnknownOutcome, outcome};
 pub use violation::{Label, Violation, ViolationGroup, group_by_fingerprint};

@@ -40,6 +40,12 @@ impl Outcome {
     pub fn name(self) -> &'static str {
         self.into()
     }
+
+    /// Whether it is a kind of loss.
+    #[must_use]
+    pub fn is_loss(self) -> bool {
+        self > Outcome::Clean && self <= Outcome::UnrecoverableLoss
+    }
 }
 
 /// Error for an unknown outcome name.

@@ -88,11 +88,24 @@ pub enum InjectedResult {
     ResponseLost,
     /// A put breaks off part-way: no object is visible, and the received part stays among the uploads.
     UploadTruncated,
+    /// A put is confirmed, and the store keeps something else.
+    PutAltered(AlteredPut),
     /// A listing returns at most this many keys per page.
     ShortPages {
         /// Keys per page, at least 1.
         keys: u32,
     },
+}
+
+/// What a store keeps of a put that it confirms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlteredPut {
+    /// The first half of the bytes.
+    Half,
+    /// As many other bytes.
+    OtherBytes,
+    /// Nothing: no object exists, or the one before is unchanged.
+    Nothing,
 }
 
 /// Fault injection and access log of a store: it sees every call before the store does, and every change after.

@@ -9,7 +9,7 @@
 use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::compare::{DayDifference, ExpectedDay, ExpectedRecord, compare};
 use crate::config::{BootConfig, TeeStoreConfig};
-use crate::export::{content_digests, read_one_of};
+use crate::export::{DayCopies, day_copies, read_one_of};
 use crate::heartbeat::JobTracker;
 use crate::hold::{Hold, HoldManager};
 use crate::marks;
@@ -277,7 +277,8 @@ impl<E: Env> Auditor<E> {
     async fn day(&mut self, project: u32, day: Day) -> Result<DayDifference, String> {
         let cluster = self.boot.cluster.clone();
         let Some(expected) = self.expected.get(&(project, day)) else { return Ok(DayDifference::default()) };
-        let digests = content_digests(&self.env, &cluster, project, day).await.map_err(|e| e.to_string())?;
+        let held = day_copies(&self.env, &cluster, project, day).await.map_err(|e| e.to_string())?;
+        let DayCopies { by_digest: digests, corrupt } = held;
         let mut passed = self.passed.remove(&(project, day)).unwrap_or_default();
         if passed.arrivals != expected.len() {
             passed = PassedCopies { arrivals: expected.len(), ..PassedCopies::default() };
@@ -298,11 +299,12 @@ impl<E: Env> Auditor<E> {
             }
         }
         let read_disks = digests.values().map(Vec::len).sum::<usize>() - unread_disks;
-        if read_disks < cluster.replication.read_disks {
+        // A corrupt copy is read as one without events.
+        if read_disks + corrupt.len() < cluster.replication.read_disks {
             return Err(format!("p{project}/{day}: {read_disks} copies could be read; last: {last}"));
         }
         let mut difference = DayDifference::default();
-        if !copies.is_empty() {
+        if !copies.is_empty() || digests.is_empty() {
             difference = self.compare(expected, &copies);
         }
         if is_intact_somewhere {

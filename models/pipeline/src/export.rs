@@ -4,7 +4,7 @@
 //! many agree on the digest of a day, one of them is read; otherwise their copies are merged. One event is returned per
 //! de-duplication key, the same one that compaction keeps, so the result does not change when compaction runs.
 
-use crate::arb::api::{ArbError, ArbRequest, ArbResponse, call};
+use crate::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse, call};
 use crate::config::{BootConfig, Cluster};
 use crate::merge::merge_of_release;
 use crate::record::{Record, SetDigest, decode_block, scan_blocks};
@@ -67,35 +67,58 @@ async fn agreed_digest<E: Env>(
     agreed
 }
 
-/// Returns the disks that hold each version of a day's contents, by digest.
+/// The copies of a day on the disks that responded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DayCopies {
+    /// Disks that hold each version of the contents, by digest.
+    pub by_digest: BTreeMap<SetDigest, Vec<NodeId>>,
+    /// Disks that refuse the day because their copy fails verification, or is gone.
+    pub corrupt: Vec<NodeId>,
+}
+
+/// Asks every disk for its copy of a day. A disk that refuses a corrupt copy has responded: what only such disks held
+/// is missing until a recovery restores it.
 ///
 /// # Errors
 /// Fewer than `read_disks` disks responded.
-pub async fn content_digests<E: Env>(
+pub async fn day_copies<E: Env>(
     env: &E,
     cluster: &Cluster,
     project: u32,
     day: Day,
-) -> Result<BTreeMap<SetDigest, Vec<NodeId>>, DayReadError> {
+) -> Result<DayCopies, DayReadError> {
     let request = ArbRequest::ContentDigest { project, day };
     let asked = disks_in_order(cluster, project).map(|disk| {
         let request = &request;
         async move { (disk, call(env, disk, request, Bytes::new(), CALL_TIMEOUT).await) }
     });
-    let mut digests: BTreeMap<SetDigest, Vec<NodeId>> = BTreeMap::new();
+    let mut copies = DayCopies::default();
     let mut last = String::new();
     for (disk, answer) in join_all(asked).await {
         match answer {
-            Ok((ArbResponse::Digest(digest), _)) => digests.entry(digest).or_default().push(disk),
+            Ok((ArbResponse::Digest(digest), _)) => copies.by_digest.entry(digest).or_default().push(disk),
             Ok(_) => last = ArbError::Unexpected(disk.0).to_string(),
+            Err(error @ ArbError::Failed(ArbFailure::Corrupt(_))) => {
+                copies.corrupt.push(disk);
+                last = error.to_string();
+            }
             Err(error) => last = error.to_string(),
         }
     }
-    let (answered, needed) = (digests.values().map(Vec::len).sum(), cluster.replication.read_disks);
+    let answered = copies.readable() + copies.corrupt.len();
+    let needed = cluster.replication.read_disks;
     if answered >= needed {
-        Ok(digests)
+        Ok(copies)
     } else {
         Err(DayReadError::TooFewDisks { project, day, answered, needed, last })
+    }
+}
+
+impl DayCopies {
+    /// Returns the number of disks that can read the day.
+    #[must_use]
+    pub fn readable(&self) -> usize {
+        self.by_digest.values().map(Vec::len).sum()
     }
 }
 

@@ -127,6 +127,8 @@ latent_ports::marks! {
     RECOVERY_COMPLETED_FROM_TEE = "recovery.completed-from-tee";
     /// A recovery found an event that it would have written twice.
     RECOVERY_DUPLICATE = "recovery.duplicate";
+    /// A recovery had disks set a corrupt day aside that no other disk could fill.
+    RECOVERY_CORRUPT_DAY = "recovery.corrupt-day";
     /// A recovery ended.
     RECOVERY_ENDED = "recovery.ended";
     /// An older backup held what the newest lacked.

@@ -30,7 +30,7 @@ mod shrink;
 #[cfg(test)]
 mod small_scenario;
 
-pub use plan::generate::{GeneratedScenario, ZONES as GENERATED_ZONES};
+pub use plan::generate::{GeneratedScenario, WildScenario, ZONES as GENERATED_ZONES};
 pub use plan::{WorldPlan, workload};
 pub use run::findings::Findings;
 pub use scenario::WorldConfig;
@@ -38,9 +38,10 @@ pub use scenario::WorldConfig;
 use latent_engine::PlantedBug;
 use latent_engine::explain::GlossaryEntry;
 use latent_engine::sim::{Fault, World};
+use latent_engine::verdict::Expectation;
 use latent_engine::{
-    CaseOf, CostEstimate, PhaseReporter, Problem, ReductionOf, Report, Scenario, ScenarioProblem, Screen,
-    System, Verdict,
+    CaseOf, CostEstimate, Generator, PhaseReporter, Problem, ReductionOf, Report, Scenario, ScenarioProblem,
+    Screen, System, Verdict,
 };
 use latent_oracle::violation_kinds::violation_kind;
 
@@ -55,6 +56,21 @@ impl System for Latent {
     const OUTSIDE: &'static [&'static str] = &["clients"];
     const FORKS: &'static [&'static str] = &["drill"];
     const TOOL_SOURCES: &'static [&'static str] = &["models/world/", "models/oracle/"];
+
+    const GENERATORS: &'static [Generator<WorldConfig>] = &[
+        Generator {
+            name: "generated",
+            about: "a week that the system survives without a loss",
+            expect: Expectation::CLEAN,
+            generate: plan::generate::generate,
+        },
+        Generator {
+            name: "wild",
+            about: "the same, and trouble beyond every window: days of outage, wrong clocks, a day removed from all disks",
+            expect: Expectation::RECOVERED_OR_BETTER,
+            generate: plan::generate::generate_wild,
+        },
+    ];
 
     type Config = WorldConfig;
     type Plan = WorldPlan;
@@ -74,10 +90,6 @@ impl System for Latent {
 
     fn faults(plan: &WorldPlan) -> Vec<Fault> {
         plan.faults.clone()
-    }
-
-    fn generate(bytes: &[u8]) -> Option<Scenario<WorldConfig>> {
-        Some(plan::generate::generate(bytes))
     }
 
     fn glossary() -> Vec<GlossaryEntry> {

@@ -21,7 +21,7 @@ use crate::print::humanize::{count, counted, span_ms};
 use crate::print::terminal;
 use crate::{System, exit};
 use folder::{files, no_case};
-use latent_verdict::Outcome;
+use latent_verdict::Expectation;
 use std::path::{Path, PathBuf};
 
 /// Note on a case that was edited by hand.
@@ -83,7 +83,7 @@ enum CorpusVerdict {
     /// It ended as expected.
     Passes,
     /// It did not; with the expected outcome.
-    Fails(Finding, Outcome),
+    Fails(Finding, Expectation),
     /// It ended as expected, but is vacuous; with the reason.
     Vacuous(String),
     /// It cannot be read.
@@ -108,7 +108,7 @@ fn of_judged<S: System>(
         }
     };
     let finding = Finding::of(&judged);
-    if finding.outcome != expected {
+    if !expected.is_met_by(finding.outcome) {
         return Ok(CorpusVerdict::Fails(finding, expected));
     }
     if finding.is_vacuous() {

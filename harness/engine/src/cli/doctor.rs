@@ -5,7 +5,7 @@ use crate::case::CASE_MEMORY_MB;
 use crate::case::ipc::CaseResult;
 use crate::case::parent::{self, WorkerLimits};
 use crate::case::pool;
-use crate::case_source::{CaseSource, GENERATED, has_generator};
+use crate::case_source::CaseSource;
 use crate::print::humanize::{counted, span_ms};
 use crate::print::{Screen, StyledText, terminal};
 use crate::sweep::runner::now;
@@ -162,8 +162,10 @@ fn shortest<S: System>(context: &Context<'_>) -> Result<Option<CaseSource<S>>, C
             shortest = Some(target);
         }
     }
-    if shortest.is_none() && has_generator::<S>() {
-        shortest = Some(context.target(GENERATED, None, None)?);
+    if shortest.is_none()
+        && let Some(generator) = S::GENERATORS.first()
+    {
+        shortest = Some(context.target(generator.name, None, None)?);
     }
     Ok(shortest)
 }

@@ -239,7 +239,7 @@ fn survey<S: System>(
         .map_err(|error| super::run::broken(&error, repeat))?;
     let took = context.started.elapsed().saturating_sub(before);
     let missing = marks_not_reached(scenario, &judged.marks);
-    if judged.outcome != scenario.expect || !missing.is_empty() {
+    if !scenario.expect.is_met_by(judged.outcome) || !missing.is_empty() {
         let message = format!("{} does not end as expected without injection: see {repeat}", scenario.name);
         return Err(CliError::Usage(message));
     }

@@ -1,13 +1,14 @@
 //! `print NAME[@SEED]`: prints a scenario as a file, to read, save or change.
 
 use super::{CliError, Context};
+use crate::case_source::{GENERATED, generator};
 use crate::print::terminal;
-use crate::{System, exit};
+use crate::{Generator, System, exit};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A built-in scenario's name, a file, or `generated@7`
+    /// A built-in scenario's name, a file, or `generated@7`; with --bytes, the name of a generator
     #[arg(value_name = "SCENARIO[@SEED]", required_unless_present = "bytes")]
     target: Option<String>,
     /// Use this seed; the same as SCENARIO@SEED
@@ -17,7 +18,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
     /// Generate the scenario from the bytes of a file, such as a fuzzer's input
-    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    #[arg(long, value_name = "FILE")]
     bytes: Option<PathBuf>,
 }
 
@@ -26,8 +27,8 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         (Some(path), _) => {
             let cannot = |error| CliError::Usage(format!("{}: {error}", path.display()));
             let bytes = std::fs::read(path).map_err(cannot)?;
-            let scenario = S::generate(&bytes);
-            scenario.ok_or_else(|| CliError::Usage(format!("{} has no generator", S::NAME)))?.to_text()
+            let name = arguments.target.as_deref().unwrap_or(GENERATED);
+            (generator_named::<S>(name)?.generate)(&bytes).to_text()
         }
         (None, target) => {
             let target = target.as_deref().unwrap_or_default();
@@ -39,4 +40,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     };
     terminal::print(&text)?;
     Ok(exit::CLEAN)
+}
+
+fn generator_named<S: System>(name: &str) -> Result<&'static Generator<S::Config>, CliError> {
+    generator::<S>(name).ok_or_else(|| {
+        let names: Vec<&str> = S::GENERATORS.iter().map(|one| one.name).collect();
+        let known = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
+        CliError::Usage(format!("{} has no generator '{name}'\n  generators: {known}", S::NAME))
+    })
 }

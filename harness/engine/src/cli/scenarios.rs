@@ -1,14 +1,14 @@
 //! `scenarios`: lists built-in and generated scenarios.
 
 use super::{CliError, Context};
-use crate::case_source::{GENERATED, has_generator};
 use crate::print::humanize::hanging;
 use crate::print::terminal;
 use crate::{System, exit, scenario};
 
 pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, CliError> {
     let names = context.named.iter().map(|one| one.name.len());
-    let width = names.chain([GENERATED.len()]).max().unwrap_or(0);
+    let generators = S::GENERATORS.iter().map(|one| one.name.len());
+    let width = names.chain(generators).max().unwrap_or(0);
     let row = |name: &str, expect: &str, run_for: &str, about: &str| {
         let head = format!("{name:<width$}  {expect:<18}  {run_for:>6}  ");
         hanging(&head, about, terminal::columns())
@@ -24,12 +24,13 @@ pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, CliError> {
                 one.name, scenario.name
             )));
         }
-        let (expect, run_for) = (scenario.expect.name(), scenario.run_for.to_string());
-        list.push_str(&row(one.name, expect, &run_for, &scenario.about));
+        let (expect, run_for) = (scenario.expect.to_string(), scenario.run_for.to_string());
+        list.push_str(&row(one.name, &expect, &run_for, &scenario.about));
     }
-    if has_generator::<S>() {
-        let about = format!("A scenario generated from the seed: {GENERATED}@7. The default of `sweep`.");
-        list.push_str(&row(GENERATED, "clean", "varies", &about));
+    for (index, one) in S::GENERATORS.iter().enumerate() {
+        let default = if index == 0 { " The default of `sweep`." } else { "" };
+        let about = format!("Generated from the seed, as {}@7: {}.{default}", one.name, one.about);
+        list.push_str(&row(one.name, &one.expect.to_string(), "varies", &about));
     }
     terminal::print(&list)?;
     Ok(exit::CLEAN)

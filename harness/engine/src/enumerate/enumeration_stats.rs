@@ -6,7 +6,7 @@ use crate::case::ipc::CaseResult;
 use crate::case::parent::CaseError;
 use crate::exit;
 use latent_sim::OpKind;
-use latent_verdict::{Outcome, PendingWork, Violation};
+use latent_verdict::{Expectation, Outcome, PendingWork, Violation};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -38,11 +38,11 @@ pub(crate) struct EnumerationStats {
     pub sim_ms: u64,
     /// Number of faults that the completed runs cover.
     pub faults: u64,
-    expected: Outcome,
+    expected: Expectation,
 }
 
 impl EnumerationStats {
-    pub(crate) fn new(plan: &EnumerationPlan, expected: Outcome) -> EnumerationStats {
+    pub(crate) fn new(plan: &EnumerationPlan, expected: Expectation) -> EnumerationStats {
         let mut kinds: BTreeMap<OpKind, OpKindStats> = BTreeMap::new();
         for op in &plan.ops {
             kinds.entry(op.op).or_default().operations += 1;
@@ -109,7 +109,7 @@ impl EnumerationStats {
             return Some((FailureCause::Ended(Outcome::Nondeterministic, None), detail));
         }
         let outcome = judged.outcome;
-        if outcome == self.expected {
+        if self.expected.is_met_by(outcome) {
             return None;
         }
         let worst = judged.violations.iter().max_by_key(|v| (!v.loses_items, v.items));
@@ -160,7 +160,7 @@ impl EnumerationStats {
     }
 
     /// The expected outcome.
-    pub(crate) fn expected(&self) -> Outcome {
+    pub(crate) fn expected(&self) -> Expectation {
         self.expected
     }
 }

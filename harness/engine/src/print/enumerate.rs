@@ -52,7 +52,7 @@ pub(crate) fn text(summary: &EnumerationReport<'_>, verbose: bool) -> Screen {
             counted(all, "runs")
         ))
     } else if stats.as_expected() {
-        name.good(expected.name()).plain(" after every injection")
+        name.good(expected.to_string()).plain(" after every injection")
     } else {
         let failed =
             format!("{} of {} not {expected}", count(stats.failed_runs()), counted(stats.runs, "runs"));

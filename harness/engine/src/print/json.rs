@@ -2,7 +2,7 @@
 
 use crate::report::{Detection, FaultReport, NodeStats, Report};
 use crate::system::System;
-use latent_verdict::{Outcome, PendingWork, Violation};
+use latent_verdict::{Expectation, Outcome, PendingWork, Violation};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
@@ -53,13 +53,13 @@ struct PublicReport<'a, F> {
     /// Outcome of the run.
     outcome: Outcome,
     /// The outcome that counts as success.
-    expected: Outcome,
+    expected: Expectation,
     /// Whether the run ended as its scenario and the command line expect.
     as_expected: bool,
     /// The release given on the command line, if any.
     release: Option<&'a str>,
     /// The scenario's own expectation, if a release overrides it.
-    expected_as_written: Option<Outcome>,
+    expected_as_written: Option<Expectation>,
     /// A short caveat of the system, such as a clean run that shows little.
     caveat: Option<String>,
     /// Start of the world, in milliseconds since 1970.

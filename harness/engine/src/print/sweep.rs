@@ -116,7 +116,7 @@ fn failures(printed: &SweepReport<'_>, screen: &mut Screen) {
         }
         let times = counted(group.cases.len() as u64, "cases");
         let expected = printed.summary.spec.expected(&group.cases[0].scenario);
-        let is_better = expected.is_some_and(|expected| exit::is_better(group.outcome, expected));
+        let is_better = expected.is_some_and(|expected| expected.is_exceeded_by(group.outcome));
         let ended = if is_better {
             format!("better than expected: {}", group.ended())
         } else {

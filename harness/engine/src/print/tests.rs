@@ -33,7 +33,7 @@ fn failed_run() -> Report<Findings> {
         scenario: "bad-week".into(),
         seed: 7,
         outcome: Outcome::UnrecoverableLoss,
-        expected: Outcome::Clean,
+        expected: Outcome::Clean.into(),
         release: None,
         start_ms: 1_456_012_800_000,
         sim_seconds: 432_000.0,
@@ -195,8 +195,13 @@ fn a_run_that_hung_for_several_reasons_lists_the_worst() {
 fn loss_by_design_names_what_exceeded_the_budget() {
     let beyond_budget = Some("4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3".to_owned());
     let outcome = Outcome::UnrecoverableByDesign;
-    let report =
-        Report { outcome, expected: outcome, beyond_budget, marks_not_reached: Vec::new(), ..failed_run() };
+    let report = Report {
+        outcome,
+        expected: outcome.into(),
+        beyond_budget,
+        marks_not_reached: Vec::new(),
+        ..failed_run()
+    };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: unrecoverable-by-design, as expected\n"), "{text}");
     assert!(
@@ -318,7 +323,7 @@ fn a_requested_fault_that_is_not_triggered_is_named_in_the_heading() {
 #[test]
 fn a_release_override_replaces_the_expectation_and_is_shown() {
     let on = |expected_as_written| Some(ReleaseOverride { name: "good".into(), expected_as_written });
-    let report = Report { release: on(Outcome::UnrecoverableLoss), ..clean_run() };
+    let report = Report { release: on(Outcome::UnrecoverableLoss.into()), ..clean_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, as expected with --release good\n"), "{text}");
     assert!(
@@ -330,13 +335,13 @@ fn a_release_override_replaces_the_expectation_and_is_shown() {
         (&"good".into(), &"unrecoverable-loss".into())
     );
     // A release that keeps the expectation needs no note.
-    let same = shown(&Report { release: on(Outcome::Clean), ..clean_run() }, false);
+    let same = shown(&Report { release: on(Outcome::Clean.into()), ..clean_run() }, false);
     assert!(same.starts_with("bad-week@7: clean, as expected\n") && !same.contains("\n  expected"), "{same}");
 }
 
 #[test]
 fn better_than_expected_has_words_and_a_code_of_its_own() {
-    let report = Report { expected: Outcome::UnrecoverableLoss, ..clean_run() };
+    let report = Report { expected: Outcome::UnrecoverableLoss.into(), ..clean_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, better than expected (unrecoverable-loss)\n"), "{text}");
     assert!(text.ends_with("explain     latent explain 106\n"), "{text}");

@@ -49,10 +49,12 @@ fn explain_arguments<S: System>(report: &Report<S::Findings>) -> Option<String> 
     }
     let worst = group_by_fingerprint(&report.violations).into_iter().next().map(|group| group.fingerprint);
     worst.or_else(|| {
-        if exit::is_better(report.outcome, report.expected) {
-            Some(exit::BETTER_THAN_EXPECTED.to_string())
-        } else if report.outcome != report.expected {
-            Some(report.outcome.to_string())
+        if !report.expected.is_met_by(report.outcome) {
+            Some(if report.expected.is_exceeded_by(report.outcome) {
+                exit::BETTER_THAN_EXPECTED.to_string()
+            } else {
+                report.outcome.to_string()
+            })
         } else if let Some(mark) = report.marks_not_reached.first() {
             Some(mark.clone())
         } else {
@@ -81,12 +83,12 @@ fn heading<S: System>(report: &Report<S::Findings>) -> StyledText {
         name.good(outcome).plain(format!(", as expected{by_release}"))
     } else if report.is_vacuous() {
         name.bad("vacuous").plain(format!(", 0 {} acknowledged", S::ITEMS))
-    } else if report.outcome == report.expected && !report.unfulfilled.is_empty() {
+    } else if report.expected.is_met_by(report.outcome) && !report.unfulfilled.is_empty() {
         name.bad(outcome).plain(", requested fault not triggered")
-    } else if report.outcome == report.expected {
+    } else if report.expected.is_met_by(report.outcome) {
         name.bad(outcome)
             .plain(format!(", required marks not reached: {}", report.marks_not_reached.join(", ")))
-    } else if exit::is_better(report.outcome, report.expected) {
+    } else if report.expected.is_exceeded_by(report.outcome) {
         name.bad(outcome).plain(format!(", better than expected ({})", report.expected))
     } else {
         name.bad(outcome).plain(format!(", expected {}{by_release}", report.expected))

@@ -2,7 +2,7 @@
 
 use super::{Span, Timestamp};
 use latent_sim::Fault;
-use latent_verdict::Outcome;
+use latent_verdict::Expectation;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,7 +31,7 @@ pub(super) struct EngineFields {
     pub(super) required_marks: Vec<String>,
     /// The outcome that counts as success.
     #[serde(default)]
-    pub(super) expect: Outcome,
+    pub(super) expect: Expectation,
 }
 
 fn default_seed() -> u64 {

@@ -4,7 +4,7 @@ use super::{Span, Timestamp};
 use crate::Problem;
 use latent_ports::UnixMs;
 use latent_sim::{Fault, Trigger};
-use latent_verdict::Outcome;
+use latent_verdict::Expectation;
 use serde::Serialize;
 
 /// A validated scenario: the engine's part, and the system's.
@@ -25,7 +25,7 @@ pub struct Scenario<T> {
     /// Marks that a run must reach at least once, or it is vacuous.
     pub required_marks: Vec<String>,
     /// The outcome that makes a run succeed.
-    pub expect: Outcome,
+    pub expect: Expectation,
     /// The system's part.
     pub config: T,
 }
@@ -69,7 +69,7 @@ struct ScenarioDocument<'a, T> {
     faults: Vec<Fault>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     required_marks: &'a [String],
-    expect: Outcome,
+    expect: Expectation,
 }
 
 impl<T> Scenario<T> {

@@ -69,20 +69,20 @@ pub(crate) fn parse_target(target: &str) -> Result<(String, Option<u64>), Scenar
 const CORPUS: &str = "corpus";
 
 /// Finds a scenario: a built-in name first, then `-` for the standard input, then a case of the corpus, then a file.
-/// `drawn` is the name of generated scenarios, if the system has a generator.
+/// `generators` are the names of the system's generators.
 ///
 /// # Errors
 /// No such name or file, or a file that cannot be read as text.
 pub(crate) fn find(
     given: &str,
     named: &[NamedScenario],
-    drawn: Option<&str>,
+    generators: &[&str],
 ) -> Result<ScenarioText, ScenarioError> {
     if let Some(one) = named.iter().find(|one| one.name == given) {
         let file = format!("{} (built in)", one.name);
         return Ok(ScenarioText { given: given.to_owned(), file, text: one.text.to_owned() });
     }
-    let hint = || similar_names(given, named, drawn);
+    let hint = || similar_names(given, named, generators);
     let is_input = given == STANDARD;
     let is_name = !given.is_empty() && !given.contains(['/', '\\', '.']);
     let of_corpus = Path::new(CORPUS).join(format!("{given}.json"));
@@ -120,11 +120,11 @@ fn read_input() -> io::Result<Vec<u8>> {
 /// Limit of the number of suggestions.
 const MAX_SUGGESTIONS: usize = 3;
 
-fn similar_names(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> String {
+fn similar_names(given: &str, named: &[NamedScenario], generators: &[&str]) -> String {
     let known: Vec<&str> = named.iter().map(|one| one.name).collect();
     let cases = names_of_corpus();
     let stem = Path::new(given).file_stem().and_then(|stem| stem.to_str()).unwrap_or(given);
-    let all = known.iter().copied().chain(drawn).chain(cases.iter().map(String::as_str));
+    let all = known.iter().copied().chain(generators.iter().copied()).chain(cases.iter().map(String::as_str));
     let mut hint = match suggest(stem, all).as_slice() {
         [] => String::new(),
         found => format!("did you mean {}? ", found[..found.len().min(MAX_SUGGESTIONS)].join(" or ")),
@@ -132,8 +132,9 @@ fn similar_names(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> S
     if !known.is_empty() {
         write!(hint, "built in: {}; ", known.join(", ")).expect(WRITES);
     }
-    if let Some(drawn) = drawn {
-        write!(hint, "generated: {drawn}@7; ").expect(WRITES);
+    if !generators.is_empty() {
+        let targets: Vec<String> = generators.iter().map(|name| format!("{name}@7")).collect();
+        write!(hint, "generated: {}; ", targets.join(", ")).expect(WRITES);
     }
     if !cases.is_empty() {
         write!(hint, "{} cases: `corpus list`; ", cases.len()).expect(WRITES);
@@ -195,19 +196,19 @@ mod tests {
 
     #[test]
     fn an_unknown_name_lists_similar_ones() {
-        insta::assert_snapshot!(find("incident", &NAMED, None).unwrap_err(), @"
+        insta::assert_snapshot!(find("incident", &NAMED, &[]).unwrap_err(), @"
         incident: no scenario of this name, and no such file
           did you mean incident-2016? built in: incident-2016, weekly-backup; or give the path of a JSON file
         ");
-        insta::assert_snapshot!(find("genrated", &NAMED, Some("generated")).unwrap_err(), @"
+        insta::assert_snapshot!(find("genrated", &NAMED, &["generated"]).unwrap_err(), @"
         genrated: no scenario of this name, and no such file
           did you mean generated? built in: incident-2016, weekly-backup; generated: generated@7; or give the path of a JSON file
         ");
-        insta::assert_snapshot!(find("nothing-like-it", &NAMED, None).unwrap_err(), @"
+        insta::assert_snapshot!(find("nothing-like-it", &NAMED, &[]).unwrap_err(), @"
         nothing-like-it: no scenario of this name, and no such file
           built in: incident-2016, weekly-backup; or give the path of a JSON file
         ");
-        insta::assert_snapshot!(find("scenarios/weekly-bakup.json", &NAMED, None).unwrap_err(), @"
+        insta::assert_snapshot!(find("scenarios/weekly-bakup.json", &NAMED, &[]).unwrap_err(), @"
         scenarios/weekly-bakup.json: cannot read it: No such file or directory (os error 2)
           did you mean weekly-backup? built in: incident-2016, weekly-backup; or give the path of a JSON file
         ");
@@ -215,10 +216,10 @@ mod tests {
 
     #[test]
     fn a_directory_or_a_binary_file_is_refused_clearly() {
-        let error = find("./src", &NAMED, None).unwrap_err().to_string();
+        let error = find("./src", &NAMED, &[]).unwrap_err().to_string();
         assert!(error.contains("cannot read it"), "{error}");
         let own = std::env::current_exe().unwrap();
-        let error = find(own.to_str().unwrap(), &NAMED, None).unwrap_err().to_string();
+        let error = find(own.to_str().unwrap(), &NAMED, &[]).unwrap_err().to_string();
         assert!(error.contains("not valid UTF-8"), "{error}");
     }
 }

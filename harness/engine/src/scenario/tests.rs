@@ -36,7 +36,7 @@ fn with(from: &str, to: &str) -> String {
 #[test]
 fn a_valid_scenario_is_parsed_completely() {
     let scenario = good();
-    assert_eq!((scenario.name.as_str(), scenario.expect), ("late-data", Outcome::Recovered));
+    assert_eq!((scenario.name.as_str(), scenario.expect), ("late-data", Outcome::Recovered.into()));
     assert_eq!(scenario.end().to_string(), "2016-02-26T00:00:00Z");
     assert_eq!(scenario.config.tenants[1].zone, "America/Los_Angeles");
     assert_eq!(scenario.faults[0].trigger, Trigger::AtMs(1_456_190_460_000));
@@ -46,7 +46,7 @@ fn a_valid_scenario_is_parsed_completely() {
 fn omitted_fields_have_defaults() {
     let text = r#"{"name":"x","start":"2016-02-21T00:00:00Z","run_for":"1h","disks":1,"copies":1}"#;
     let scenario = parse::<TestSystem>("x.json", text).unwrap();
-    assert_eq!(scenario.expect, Outcome::Clean);
+    assert_eq!(scenario.expect, Outcome::Clean.into());
     assert!(scenario.faults.is_empty() && scenario.required_marks.is_empty() && scenario.about.is_empty());
 }
 

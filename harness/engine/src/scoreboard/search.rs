@@ -114,12 +114,12 @@ impl<S: System> SearchContext<'_, S> {
         search.seeds += 1;
         search.reached += u64::from(case.is_reached);
         search.case_ms += case.case_ms;
-        if case.finding.outcome == self.target.scenario.expect {
+        if self.target.scenario.expect.is_met_by(case.finding.outcome) {
             return Ok(false);
         }
         let good = self.good.with_seed(seed)?;
         let without_bug = parent::run(&good.request(), self.limits, |_| {});
-        if without_bug.map(|judged| judged.outcome).ok() != Some(good.scenario.expect) {
+        if !without_bug.is_ok_and(|judged| good.scenario.expect.is_met_by(judged.outcome)) {
             search.fail_without_bug.push(seed);
             return Ok(false);
         }

@@ -163,7 +163,7 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
         SecondRun::Differs(difference) => found.differing(difference),
         SecondRun::Ended(error) => Finding::from_error(error).map_err(broken)?,
     };
-    let as_expected = finding.outcome == sweep.spec.scenarios[place.scenario].expect;
+    let as_expected = sweep.spec.scenarios[place.scenario].expect.is_met_by(finding.outcome);
     let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let scenario = sweep.spec.scenarios[place.scenario].given.clone();
     Ok(CaseRecord {
@@ -183,7 +183,7 @@ fn is_own_end(record: &CaseRecord) -> bool {
 }
 
 fn is_unexpected<T>(scenario: &Scenario<T>, outcome: Outcome) -> bool {
-    outcome != scenario.expect
+    !scenario.expect.is_met_by(outcome)
 }
 
 fn refused(place: CaseKey, bad: &ScenarioError) -> (String, CaseError) {

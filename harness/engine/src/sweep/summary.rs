@@ -128,7 +128,7 @@ impl SweepSummary {
     /// Exit code of a case that did not end as its scenario expects.
     fn code_of(&self, one: &CaseRecord) -> u8 {
         // Results contain no case of a scenario that the header does not name.
-        let expected = self.spec.expected(&one.scenario).unwrap_or(Outcome::Clean);
+        let expected = self.spec.expected(&one.scenario).unwrap_or_default();
         exit::of_finding(one.finding.outcome, expected, &one.finding.fingerprint)
     }
 

@@ -1,7 +1,7 @@
 //! The specification of a sweep: its cases and their order. All scenarios run with the first seed, then all with the
 //! next.
 
-use latent_verdict::Outcome;
+use latent_verdict::Expectation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -59,7 +59,7 @@ pub(crate) struct SweptScenario {
     /// XXH3 of its text; of a generated scenario, whose text differs for each seed, that of the first.
     pub digest: String,
     /// Expected outcome of its cases.
-    pub expect: Outcome,
+    pub expect: Expectation,
     /// Marks that some case of it must reach.
     pub required_marks: Vec<String>,
 }
@@ -188,7 +188,7 @@ impl SweepSpec {
     }
 
     /// Expected outcome of a scenario's cases; `None` if the scenario is not in this sweep.
-    pub fn expected(&self, given: &str) -> Option<Outcome> {
+    pub fn expected(&self, given: &str) -> Option<Expectation> {
         self.scenarios.iter().find(|swept| swept.given == given).map(|swept| swept.expect)
     }
 
@@ -263,7 +263,7 @@ mod tests {
         let swept = |given: &str| SweptScenario {
             given: given.into(),
             digest: String::new(),
-            expect: Outcome::Clean,
+            expect: Expectation::CLEAN,
             required_marks: vec![],
         };
         SweepSpec {

@@ -7,7 +7,7 @@
 
 mod files;
 
-use crate::access::{AccessPolicy, InjectedResult, Interceptor, NoInterceptor, Permission};
+use crate::access::{AccessPolicy, AlteredPut, InjectedResult, Interceptor, NoInterceptor, Permission};
 use crate::marks;
 use crate::release::{Bug, Release};
 use bytes::Bytes;
@@ -112,6 +112,8 @@ async fn admit<E: Env, D: Interceptor>(
             .map_err(disk_error)?;
             Err(ObjectError::Unavailable("the upload broke off".to_owned()))
         }
+        InjectedResult::PutAltered(AlteredPut::Nothing) => Ok((ObjectResponse::Done, Bytes::new())),
+        InjectedResult::PutAltered(keeps) => objects.execute(&caller, call, altered(&body, keeps)).await,
         InjectedResult::ShortPages { keys } => {
             let call = match call {
                 ObjectRequest::List { prefix, after, limit } => {
@@ -121,6 +123,15 @@ async fn admit<E: Env, D: Interceptor>(
             };
             objects.execute(&caller, call, body).await
         }
+    }
+}
+
+/// Returns what a store keeps of an upload that it confirms.
+fn altered(body: &Bytes, keeps: AlteredPut) -> Bytes {
+    match keeps {
+        AlteredPut::Half => body.slice(..body.len() / 2),
+        AlteredPut::OtherBytes => body.iter().map(|byte| !byte).collect(),
+        AlteredPut::Nothing => Bytes::new(),
     }
 }
 

@@ -11,7 +11,7 @@
 //! against: the newest backup is used, and the report says so. A check that could not run has not passed.
 
 use super::plan::{RebuiltDay, add_older, rebuild};
-use super::production::{RETRY_AFTER, load, read_production};
+use super::production::{RETRY_AFTER, load, quarantine, read_production};
 pub use super::report::{DayReport, RecoveryReport};
 use super::runbook::{RecoveryStep, is_complete_runbook};
 use super::tee_reader::{TeeEvents, TeeReader, events_of};
@@ -262,6 +262,11 @@ impl<E: Env> RecoveryRun<'_, E> {
         let Some(mut rebuilt) = day.rebuilt.take() else { return };
         let (project, date) = (day.report.project, day.report.day);
         let before = read_production(self.env, self.cluster, project, date).await;
+        // No other disk can fill these copies. They are set aside only if everything that is known is at hand.
+        if rebuilt.missing_keys == 0 && !rebuilt.records.is_empty() && !before.refused_by.is_empty() {
+            self.env.mark(Mark { name: marks::RECOVERY_CORRUPT_DAY, subject: &format!("p{project}/{date}") });
+            quarantine(self.env, &before.refused_by, project, date).await;
+        }
         rebuilt.resolve_repairs(&before.copies, self.tee_records(day));
         day.report.replaced = rebuilt.replaced;
         let records: Vec<Record> = rebuilt.records.values().cloned().collect();

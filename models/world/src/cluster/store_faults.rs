@@ -9,11 +9,13 @@
 //! | `store.throttled` | a store | calls are answered "slow down" and have no effect | of all calls |
 //! | `store.uploads-broken` | a store | uploads are interrupted half-way: no object is visible, a partial upload is left | of puts |
 //! | `store.answers-lost` | a store | puts take effect and are never answered | of puts |
+//! | `store.puts-altered` | a store | puts are confirmed, and half of the bytes, other bytes or nothing is kept | of puts |
 //! | `store.short-pages` | a store | listings come in short pages | keys per page |
 //! | `credentials.expired` | a caller | every store denies all of its calls | none |
 //!
 //! Each decision is a keyed draw of the call's content and its repetition count, so removing one fault leaves the
-//! others unchanged. Not modelled: lost or stale objects (stores of this kind promise read-after-write), slow calls
+//! others unchanged. Not modelled: objects that a confirmed and verified put loses later (damage of the store's disk does that), stale
+//! answers (stores of this kind promise read-after-write), slow calls
 //! (see slow disks and links), a wrong bucket, partial deletes.
 //!
 //! Rates are accelerated. Published figures: Amazon S3's service agreement counts error rates over 5-minute intervals
@@ -23,10 +25,10 @@
 use crate::cluster::store_access::StoreKind;
 use crate::mutex::lock;
 use crate::scenario::store_conditions::{
-    ANSWERS_LOST, CREDENTIALS_EXPIRED, SHORT_PAGES, THROTTLED, UNAVAILABLE, UPLOADS_BROKEN,
+    ANSWERS_LOST, CREDENTIALS_EXPIRED, PUTS_ALTERED, SHORT_PAGES, THROTTLED, UNAVAILABLE, UPLOADS_BROKEN,
 };
 use latent_engine::sim::World;
-use latent_pipeline::access::{InjectedResult, Interceptor, Permission};
+use latent_pipeline::access::{AlteredPut, InjectedResult, Interceptor, Permission};
 use latent_ports::NodeId;
 use latent_storekit::object_store::{MAX_PAGE, ObjectRequest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +95,14 @@ impl StoreFaultInterceptor {
         StoreFaultInterceptor { page_keys, ..self }
     }
 
+    fn altered_put(&self, key: u128) -> AlteredPut {
+        match self.world.draw("store.altered-put", key) % 3 {
+            0 => AlteredPut::Half,
+            1 => AlteredPut::OtherBytes,
+            _ => AlteredPut::Nothing,
+        }
+    }
+
     fn without_fault(&self, is_list: bool) -> InjectedResult {
         match self.page_keys {
             keys if is_list && keys < MAX_PAGE => InjectedResult::ShortPages { keys },
@@ -137,6 +147,7 @@ impl Interceptor for StoreFaultInterceptor {
             (THROTTLED, true),
             (UPLOADS_BROKEN, is_put),
             (ANSWERS_LOST, is_put),
+            (PUTS_ALTERED, is_put),
             (SHORT_PAGES, is_list),
         ];
         let held: Vec<(&'static str, u64)> = chances
@@ -160,6 +171,7 @@ impl Interceptor for StoreFaultInterceptor {
                 UNAVAILABLE => InjectedResult::Unavailable,
                 UPLOADS_BROKEN => InjectedResult::UploadTruncated,
                 ANSWERS_LOST => InjectedResult::ResponseLost,
+                PUTS_ALTERED => InjectedResult::PutAltered(self.altered_put(key)),
                 _ => {
                     let (min, max) = RETRY_AFTER_MS;
                     let later = self.world.draw("store.retry-after", key) % (max - min + 1);

@@ -8,11 +8,13 @@ pub(crate) const THROTTLED: &str = "store.throttled";
 pub(crate) const UPLOADS_BROKEN: &str = "store.uploads-broken";
 /// Puts take effect and are not answered.
 pub(crate) const ANSWERS_LOST: &str = "store.answers-lost";
+/// Puts are confirmed, and half of the bytes, other bytes or nothing is kept.
+pub(crate) const PUTS_ALTERED: &str = "store.puts-altered";
 /// Listings are paged with this number of keys.
 pub(crate) const SHORT_PAGES: &str = "store.short-pages";
 /// At a caller: every store denies all of its calls.
 pub(crate) const CREDENTIALS_EXPIRED: &str = "credentials.expired";
 
 /// Conditions of a store.
-pub(crate) const STORE_CONDITIONS: [&str; 5] =
-    [UNAVAILABLE, THROTTLED, UPLOADS_BROKEN, ANSWERS_LOST, SHORT_PAGES];
+pub(crate) const STORE_CONDITIONS: [&str; 6] =
+    [UNAVAILABLE, THROTTLED, UPLOADS_BROKEN, ANSWERS_LOST, SHORT_PAGES, PUTS_ALTERED];

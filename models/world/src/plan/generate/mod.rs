@@ -17,6 +17,7 @@
 //! - `quiet_scenario`: a scenario in which nothing happens, of `calendar`, `customers` (and their traffic) and `world`
 //!   (nodes, compaction, protection).
 //! - `nemesis`, `load`, `operations`: what happens in it: faults, loads, operations and deploys.
+//! - `wild`: a generated scenario with trouble that is longer or larger than any of these.
 
 mod calendar;
 mod choices;
@@ -28,6 +29,7 @@ mod operations;
 mod quiet_scenario;
 #[cfg(test)]
 mod tests;
+mod wild;
 mod world;
 
 use crate::scenario::WorldConfig;
@@ -40,6 +42,8 @@ use operations::{Deploys, Operations};
 use quiet_scenario::QuietScenario;
 
 pub use customers::ZONES;
+pub use wild::WildScenario;
+pub(crate) use wild::generate as generate_wild;
 
 /// A whole scenario that is drawn from bytes. Any bytes give a valid one; missing bytes count as zeros.
 #[derive(Clone, Debug)]

@@ -63,7 +63,7 @@ impl<'a> Arbitrary<'a> for QuietScenario {
             run_for: calendar.run_for,
             faults: Vec::new(),
             required_marks: Vec::new(),
-            expect: Outcome::Clean,
+            expect: Outcome::Clean.into(),
             config,
         }))
     }

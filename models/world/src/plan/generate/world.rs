@@ -11,7 +11,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::Span;
 use std::time::Duration;
 
-fn hours(hours: u64) -> Span {
+pub(super) fn hours(hours: u64) -> Span {
     Span(Duration::from_secs(hours * 3_600))
 }
 

@@ -1,0 +1,249 @@
+//! Generates a wild scenario: a generated one, and a time of trouble that is longer or larger than every window that
+//! the generator stays within.
+//!
+//! Modelled: a node that is away for days, a disk that is replaced while another is away, all holders of a write that
+//! lose power at once, a clock that is wrong by days, and a project-day that an operator removes from every disk.
+//! Only the last exceeds the fault budget. Its events are within what the tee holds, an audit and an operator are
+//! there, and nothing else harms the tee, so the scenario expects that a recovery brings everything back.
+//!
+//! Not modelled: two of these in one run; the loss of all data centers or of the tee, after which nothing is promised.
+
+#[cfg(test)]
+mod tests;
+
+use super::choices::Choices;
+use super::nemesis::budget;
+use super::quiet_scenario::{DAY_MS, HOUR_MS, MINUTE_MS, span_ms};
+use super::world::hours;
+use super::{GeneratedScenario, about};
+use crate::plan::nemesis::{self, REPAIRED_AFTER_MS};
+use crate::plan::time_limits::min_healing;
+use crate::scenario::{
+    AuditSchedule, NodeNames, OperatorConfig, TeeFailurePolicy, TeeProtection, WorldConfig,
+};
+use arbitrary::{Arbitrary, Result, Unstructured};
+use latent_engine::sim::{
+    ClockStep, CrashPolicy, Fault, FaultAction, Isolate, Kill, NewDisk, OpKind, PowerLoss, RemoveDirectory,
+    Trigger,
+};
+use latent_engine::verdict::Expectation;
+use latent_engine::{Scenario, Span};
+use latent_pipeline::zone::Day;
+use std::time::Duration;
+
+/// Retention of the tee if a project-day is lost: longer than its age at the time of an audit that faults delay.
+const TEE_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+/// Time between two hosts of a script that runs on every host.
+const BETWEEN_HOSTS_MS: i64 = 2_000;
+
+/// A whole wild scenario that is drawn from bytes. Any bytes give a valid one; missing bytes count as zeros.
+#[derive(Clone, Debug)]
+pub struct WildScenario(pub Scenario<WorldConfig>);
+
+/// A kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    LongOutage,
+    ReplacedWhileAway,
+    PowerLoss,
+    WrongClock,
+    RemovedDay,
+}
+
+impl<'a> Arbitrary<'a> for WildScenario {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<WildScenario> {
+        let trouble = bytes.pick(&[
+            Trouble::LongOutage,
+            Trouble::RemovedDay,
+            Trouble::RemovedDay,
+            Trouble::ReplacedWhileAway,
+            Trouble::PowerLoss,
+            Trouble::WrongClock,
+        ]);
+        let mut draws = Draws::new(bytes);
+        let GeneratedScenario(mut scenario) = bytes.arbitrary()?;
+        scenario.name = "wild".to_owned();
+        scenario.expect = Expectation::RECOVERED_OR_BETTER;
+        match trouble {
+            Trouble::LongOutage => long_outage(&mut scenario, &mut draws),
+            Trouble::ReplacedWhileAway => replaced_while_away(&mut scenario, &mut draws),
+            Trouble::PowerLoss => power_loss(&mut scenario, &mut draws),
+            Trouble::WrongClock => wrong_clock(&mut scenario, &mut draws),
+            Trouble::RemovedDay => removed_day(&mut scenario, &mut draws),
+        }
+        scenario.about = format!("{} {}", trouble.sentence(), about(&scenario));
+        Ok(WildScenario(scenario))
+    }
+}
+
+/// Generates the wild scenario for these bytes.
+pub(crate) fn generate(bytes: &[u8]) -> Scenario<WorldConfig> {
+    let WildScenario(scenario) =
+        Unstructured::new(bytes).arbitrary().expect("a choice without bytes is the first option");
+    scenario
+}
+
+/// The draws of the trouble. They come before those of the scenario, which depend on nothing of the trouble.
+struct Draws {
+    words: [u64; 10],
+    used: usize,
+}
+
+impl Draws {
+    fn new(bytes: &mut Unstructured<'_>) -> Draws {
+        Draws { words: std::array::from_fn(|_| bytes.bits()), used: 0 }
+    }
+}
+
+impl Choices for Draws {
+    fn bits(&mut self) -> u64 {
+        let word = self.words.get(self.used).copied().unwrap_or(0);
+        self.used += 1;
+        word
+    }
+}
+
+impl Trouble {
+    fn sentence(self) -> &'static str {
+        match self {
+            Trouble::LongOutage => "Nodes are away for days.",
+            Trouble::ReplacedWhileAway => "Disks are replaced while another is away.",
+            Trouble::PowerLoss => "All holders of a write lose power at once.",
+            Trouble::WrongClock => "A clock is wrong by days.",
+            Trouble::RemovedDay => "A project-day is removed from every disk.",
+        }
+    }
+}
+
+/// Draws a time, on a minute, at least six hours after the start and `spare_ms` before the end.
+fn instant_ms(scenario: &Scenario<WorldConfig>, draws: &mut Draws, spare_ms: i64) -> i64 {
+    let (first, end) = (scenario.start.0.0 + 6 * HOUR_MS, scenario.end().0.0);
+    let minutes = u32::try_from((end - spare_ms - first).max(0) / MINUTE_MS).unwrap_or(u32::MAX);
+    first + i64::from(draws.within(0, minutes)) * MINUTE_MS
+}
+
+/// Draws a number of days, at most half of the run.
+fn days_ms(scenario: &Scenario<WorldConfig>, draws: &mut Draws) -> i64 {
+    let days = draws.pick(&[2, 1, 4, 6]);
+    (days * DAY_MS).min(i64::try_from(scenario.run_for.0.as_millis()).unwrap_or(i64::MAX) / 2)
+}
+
+/// One or two nodes, not both edges or both data centers, are down or isolated for days.
+fn long_outage(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+    let names = NodeNames::new(&scenario.config).system();
+    for _ in 0..draws.pick(&[1, 1, 2]) {
+        let (node, for_ms) = (draws.within(0, names.len() as u32 - 1), days_ms(scenario, draws));
+        let node = names[node as usize].clone();
+        let at_ms = instant_ms(scenario, draws, for_ms);
+        let for_ms = Some(for_ms.unsigned_abs());
+        let action = if draws.percent(50) {
+            FaultAction::Isolate(Isolate { node, for_ms })
+        } else {
+            FaultAction::Kill(Kill { node, restart_after_ms: for_ms, ..Kill::default() })
+        };
+        scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
+    }
+}
+
+/// A disk is away for days, and meanwhile one or two others are replaced by empty ones.
+fn replaced_while_away(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+    let disks = NodeNames::new(&scenario.config).disks;
+    // The trouble needs the fault budget for itself.
+    scenario.faults.retain(|fault| {
+        !nemesis::damages(&fault.action).is_some_and(|node| disks.iter().any(|disk| disk == node))
+    });
+    scenario.config.heal_without = None;
+    let first = draws.within(0, disks.len() as u32 - 1) as usize;
+    let disk = |offset: usize| disks[(first + offset) % disks.len()].clone();
+    let for_ms = days_ms(scenario, draws);
+    let at_ms = instant_ms(scenario, draws, for_ms);
+    let away = Kill { node: disk(0), restart_after_ms: Some(for_ms.unsigned_abs()), ..Kill::default() };
+    scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action: FaultAction::Kill(away) });
+    // The disk that is away counts too: its contents cannot be read either.
+    let max_replaced = usize::from(budget(&scenario.config.topology).disks).saturating_sub(1);
+    for number in 1..=draws.pick(&[1, 2]).min(max_replaced) {
+        let minutes = u32::try_from(for_ms / MINUTE_MS).unwrap_or(u32::MAX);
+        let at_ms = at_ms + i64::from(draws.within(0, minutes)) * MINUTE_MS;
+        let action = FaultAction::NewDisk(NewDisk { node: disk(number), restart_after_ms: 60_000 });
+        scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
+    }
+    make_room_for_repair(scenario);
+}
+
+/// Every node of one or two roles loses power at the same sync, and nothing un-synced is left.
+fn power_loss(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+    let names = NodeNames::new(&scenario.config);
+    let (first, rest) = draws.pick(&[
+        (&names.edges, None),
+        (&names.disks, None),
+        (&names.edges, Some(&names.ingest)),
+        (&names.disks, Some(&names.ingest)),
+    ]);
+    let mut nodes = first.clone();
+    nodes.extend(rest.into_iter().flatten().cloned());
+    if draws.percent(30) {
+        nodes = names.system();
+    }
+    let node = first[draws.within(0, first.len() as u32 - 1) as usize].clone();
+    let at_ms = instant_ms(scenario, draws, HOUR_MS);
+    let trigger = Trigger::NthOp {
+        node,
+        op: draws.pick(&[OpKind::Sync, OpKind::Append, OpKind::SyncDir, OpKind::Change]),
+        path_prefix: String::new(),
+        n: u64::from(draws.within(1, 30)),
+        after_ms: (at_ms - scenario.start.0.0).unsigned_abs(),
+    };
+    let restart_after_ms = draws.pick(&[60_000, 1_000, 3_600_000]);
+    let keeps = draws.pick(&[Some(CrashPolicy::Nothing), None]);
+    let action = FaultAction::PowerLoss(PowerLoss { nodes, restart_after_ms, keeps });
+    scenario.faults.push(Fault { trigger, action });
+}
+
+/// One node's clock is off by days, for an hour to four days.
+fn wrong_clock(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+    let names = NodeNames::new(&scenario.config).system();
+    let node = names[draws.within(0, names.len() as u32 - 1) as usize].clone();
+    let by_ms = draws.pick(&[3, 10, 40]) * DAY_MS;
+    let by_ms = if draws.percent(50) { by_ms } else { -by_ms };
+    let for_ms = draws.pick(&[HOUR_MS, DAY_MS, 4 * DAY_MS]);
+    let at_ms = instant_ms(scenario, draws, HOUR_MS);
+    let action = FaultAction::ClockStep(ClockStep { node, by_ms, for_ms: Some(for_ms.unsigned_abs()) });
+    scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
+}
+
+/// An operator's script removes a project-day, of today or yesterday, from every disk.
+fn removed_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+    let config = &mut scenario.config;
+    // What brings the day back.
+    config.protection.tee =
+        Some(TeeProtection { retention: Span(TEE_RETENTION), on_failure: TeeFailurePolicy::Reject });
+    if let Some(backup) = &mut config.protection.backup {
+        backup.retention.0 = backup.retention.0.max(TEE_RETENTION + backup.interval.0);
+    }
+    config.protection.audit.get_or_insert(AuditSchedule { after_midnight: hours(3) });
+    let reaction = hours(draws.pick(&[2, 1, 8, 72]));
+    config.operator = Some(OperatorConfig { reaction });
+    // The operator writes to every disk.
+    config.heal_without = None;
+    let spare = reaction.0 + Duration::from_secs(2 * 86_400);
+    config.healing = Span(config.healing.0.max(min_healing(config) + spare));
+    let projects: u32 = config.tenants.iter().map(|class| class.count).sum();
+    let project = draws.within(1, projects.max(1));
+    let disks = NodeNames::new(config).disks;
+    let at_ms = instant_ms(scenario, draws, HOUR_MS);
+    let back = draws.pick(&[0, 1]);
+    let day = Day(i32::try_from(at_ms.div_euclid(DAY_MS)).unwrap_or(0) - back);
+    for (number, node) in (0..).zip(disks) {
+        let action =
+            FaultAction::RemoveDirectory(RemoveDirectory { node, path: format!("arb/{project}/{day}") });
+        let trigger = Trigger::AtMs(at_ms + number * BETWEEN_HOSTS_MS);
+        scenario.faults.push(Fault { trigger, action });
+    }
+    make_room_for_repair(scenario);
+}
+
+/// Extends healing until everything that was damaged by the end of the run is certainly repaired.
+fn make_room_for_repair(scenario: &mut Scenario<WorldConfig>) {
+    let repaired = span_ms(REPAIRED_AFTER_MS);
+    scenario.config.healing = Span(scenario.config.healing.0.max(repaired.0));
+}

@@ -1,0 +1,63 @@
+use super::*;
+use crate::Latent;
+use crate::plan::nemesis::fault_budget::exceeded;
+use crate::scenario::FaultBudget;
+use latent_engine::sim::keyed_draw;
+use latent_engine::{System, parse};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn drawn(seed: u64) -> Scenario<WorldConfig> {
+    let bytes: Vec<u8> = (0..8 << 10).map(|at| keyed_draw(seed, "wild.test", at) as u8).collect();
+    generate(&bytes)
+}
+
+fn trouble(scenario: &Scenario<WorldConfig>) -> String {
+    scenario.about.split_inclusive('.').next().unwrap_or_default().to_owned()
+}
+
+proptest! {
+    #[test]
+    fn a_wild_scenario_of_any_bytes_passes_the_checks_of_a_file(
+        bytes in proptest::collection::vec(any::<u8>(), 0..(8 << 10)),
+    ) {
+        let scenario = generate(&bytes);
+        let problems: Vec<String> = Latent::check(&scenario).iter().map(|it| format!("{it:?}")).collect();
+        prop_assert_eq!(problems, [""; 0]);
+        let text = scenario.to_text();
+        let read = parse::<Latent>("wild.json", &text).map(|read| read.to_text());
+        prop_assert_eq!(read.map_err(|error| error.to_string()), Ok(text));
+    }
+}
+
+#[test]
+fn every_kind_of_trouble_occurs() {
+    let mut met: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in 0..200 {
+        *met.entry(trouble(&drawn(seed))).or_default() += 1;
+    }
+    assert_eq!(met.len(), 5, "{met:?}");
+    assert!(met.values().all(|times| *times >= 15), "{met:?}");
+}
+
+#[test]
+fn only_the_removed_day_exceeds_the_fault_budget() {
+    for seed in 0..200 {
+        let scenario = drawn(seed);
+        let excess = exceeded(scenario.faults.iter(), &scenario, &FaultBudget::default());
+        let is_removed = trouble(&scenario) == Trouble::RemovedDay.sentence();
+        assert_eq!(excess.is_some(), is_removed, "seed {seed}: {excess:?}");
+    }
+}
+
+#[test]
+fn a_removed_day_is_within_the_tee_and_somebody_can_restore_it() {
+    let removed = (0..200).map(drawn).filter(|it| trouble(it) == Trouble::RemovedDay.sentence());
+    for scenario in removed {
+        let config = &scenario.config;
+        let tee = config.protection.tee.as_ref().expect("a tee");
+        assert!(tee.retention.0 == TEE_RETENTION && tee.on_failure == TeeFailurePolicy::Reject);
+        let operator = config.operator.as_ref().expect("an operator");
+        assert!(config.protection.audit.is_some() && config.healing.0 > operator.reaction.0);
+    }
+}
