@@ -159,12 +159,16 @@ impl<E: Env> ArbStore<E> {
     }
 
     async fn remove_if_not_live(&self, project: u32, day: Day, path: &str) -> RemovalOutcome {
+        let is_quarantine = path.rsplit('/').next().and_then(quarantined_day).is_some();
+        // The copy that was filled again may have been removed under this process; then this one is all that is left.
+        if is_quarantine && self.note_missing_dirs(project).await.is_err() {
+            return RemovalOutcome::Deferred;
+        }
         let store = match self.day(project, day) {
             Ok(Some(store)) => store,
             Ok(None) => return RemovalOutcome::NotNeeded,
             Err(_) => return RemovalOutcome::Deferred,
         };
-        let is_quarantine = path.rsplit('/').next().and_then(quarantined_day).is_some();
         let mut day = store.lock().await;
         if is_quarantine {
             return match self.remove_quarantine_dir(path).await {

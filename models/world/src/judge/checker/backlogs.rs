@@ -48,7 +48,7 @@ impl OracleChecker {
         let interval_ms = self.backup.as_ref().map_or(i64::MAX, |promise| promise.interval_ms);
         liveness.report(l3_backup::check(&stores, interval_ms, ended_ms, now_ms));
         backlogs.extend(stores);
-        liveness.report(l1_backlogs::check(&backlogs, clients, ended_ms, now_ms));
+        liveness.report(l1_backlogs::check(&backlogs, clients, ended_ms, self.loss.whole_since_ms(), now_ms));
         // Earlier results may be outdated: a day that was quarantined and filled again has other segments.
         let late = self.dirty.late_days(ended_ms, now_ms);
         if !late.is_empty() {

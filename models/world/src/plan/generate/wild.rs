@@ -2,8 +2,8 @@
 //! the generator stays within.
 //!
 //! Modelled: a node that is away for days, a disk that is replaced while another is away, all holders of a write that
-//! lose power at once, a clock that is wrong by days, and a project-day that an operator removes from every disk.
-//! Only the last exceeds the fault budget. Its events are within what the tee holds, an audit and an operator are
+//! lose power at once, a clock that is wrong by days, and a project-day that is removed from every disk, or rots on
+//! every disk. Only the last exceeds the fault budget. Its events are within what the tee holds, an audit and an operator are
 //! there, and nothing else harms the tee, so the scenario expects that a recovery brings everything back.
 //!
 //! Not modelled: two of these in one run; the loss of all data centers or of the tee, after which nothing is promised.
@@ -19,20 +19,24 @@ use super::{GeneratedScenario, about};
 use crate::plan::nemesis::{self, REPAIRED_AFTER_MS};
 use crate::plan::time_limits::min_healing;
 use crate::scenario::{
-    AuditSchedule, NodeNames, OperatorConfig, TeeFailurePolicy, TeeProtection, WorldConfig,
+    AuditSchedule, Deploy, DeployTarget, NodeNames, OperatorConfig, TeeFailurePolicy, TeeProtection,
+    WorldConfig,
 };
 use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::sim::{
-    ClockStep, CrashPolicy, Fault, FaultAction, Isolate, Kill, NewDisk, OpKind, PowerLoss, RemoveDirectory,
-    Trigger,
+    BitRot, ClockStep, CrashPolicy, Fault, FaultAction, Isolate, Kill, NewDisk, OpKind, PowerLoss,
+    RemoveDirectory, Trigger,
 };
 use latent_engine::verdict::Expectation;
-use latent_engine::{Scenario, Span};
+use latent_engine::{Scenario, Span, Timestamp};
 use latent_pipeline::zone::Day;
+use latent_ports::UnixMs;
 use std::time::Duration;
 
 /// Retention of the tee if a project-day is lost: longer than its age at the time of an audit that faults delay.
 const TEE_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+/// Name of the default release.
+const GOOD: &str = "good";
 /// Time between two hosts of a script that runs on every host.
 const BETWEEN_HOSTS_MS: i64 = 2_000;
 
@@ -47,15 +51,15 @@ enum Trouble {
     ReplacedWhileAway,
     PowerLoss,
     WrongClock,
-    RemovedDay,
+    LostDay,
 }
 
 impl<'a> Arbitrary<'a> for WildScenario {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<WildScenario> {
         let trouble = bytes.pick(&[
             Trouble::LongOutage,
-            Trouble::RemovedDay,
-            Trouble::RemovedDay,
+            Trouble::LostDay,
+            Trouble::LostDay,
             Trouble::ReplacedWhileAway,
             Trouble::PowerLoss,
             Trouble::WrongClock,
@@ -69,7 +73,7 @@ impl<'a> Arbitrary<'a> for WildScenario {
             Trouble::ReplacedWhileAway => replaced_while_away(&mut scenario, &mut draws),
             Trouble::PowerLoss => power_loss(&mut scenario, &mut draws),
             Trouble::WrongClock => wrong_clock(&mut scenario, &mut draws),
-            Trouble::RemovedDay => removed_day(&mut scenario, &mut draws),
+            Trouble::LostDay => lost_day(&mut scenario, &mut draws),
         }
         scenario.about = format!("{} {}", trouble.sentence(), about(&scenario));
         Ok(WildScenario(scenario))
@@ -85,7 +89,7 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<WorldConfig> {
 
 /// The draws of the trouble. They come before those of the scenario, which depend on nothing of the trouble.
 struct Draws {
-    words: [u64; 10],
+    words: [u64; 24],
     used: usize,
 }
 
@@ -110,7 +114,7 @@ impl Trouble {
             Trouble::ReplacedWhileAway => "Disks are replaced while another is away.",
             Trouble::PowerLoss => "All holders of a write lose power at once.",
             Trouble::WrongClock => "A clock is wrong by days.",
-            Trouble::RemovedDay => "A project-day is removed from every disk.",
+            Trouble::LostDay => "A project-day is lost on every disk.",
         }
     }
 }
@@ -211,8 +215,9 @@ fn wrong_clock(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
 }
 
-/// An operator's script removes a project-day, of today or yesterday, from every disk.
-fn removed_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+/// A project-day, of today or yesterday, is lost on every disk: an operator's script removes it or everything of the
+/// project, or a bad batch of disks flips bits in each copy.
+fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let config = &mut scenario.config;
     // What brings the day back.
     config.protection.tee =
@@ -233,11 +238,25 @@ fn removed_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let at_ms = instant_ms(scenario, draws, HOUR_MS);
     let back = draws.pick(&[0, 1]);
     let day = Day(i32::try_from(at_ms.div_euclid(DAY_MS)).unwrap_or(0) - back);
+    let day_dir = format!("arb/{project}/{day}");
+    let is_rot = draws.percent(30);
+    let removed = if draws.percent(20) { format!("arb/{project}") } else { day_dir.clone() };
     for (number, node) in (0..).zip(disks) {
-        let action =
-            FaultAction::RemoveDirectory(RemoveDirectory { node, path: format!("arb/{project}/{day}") });
+        let action = if is_rot {
+            let path_prefix = format!("{day_dir}/");
+            FaultAction::BitRot(BitRot { node, path_prefix, pick: draws.bits(), bits: 4 })
+        } else {
+            FaultAction::RemoveDirectory(RemoveDirectory { node, path: removed.clone() })
+        };
         let trigger = Trigger::AtMs(at_ms + number * BETWEEN_HOSTS_MS);
         scenario.faults.push(Fault { trigger, action });
+    }
+    // The operator suspects the release, and waits for a good one.
+    let rolled_back = Timestamp(UnixMs((at_ms + HOUR_MS).min(scenario.end().0.0)));
+    let deploys = &mut scenario.config.deploys;
+    deploys.retain(|deploy| deploy.at < rolled_back);
+    if deploys.iter().any(|deploy| deploy.release != GOOD) {
+        deploys.push(Deploy { at: rolled_back, release: GOOD.to_owned(), to: DeployTarget::All });
     }
     make_room_for_repair(scenario);
 }

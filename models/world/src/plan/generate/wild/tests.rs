@@ -41,19 +41,19 @@ fn every_kind_of_trouble_occurs() {
 }
 
 #[test]
-fn only_the_removed_day_exceeds_the_fault_budget() {
+fn only_the_lost_day_exceeds_the_fault_budget() {
     for seed in 0..200 {
         let scenario = drawn(seed);
         let excess = exceeded(scenario.faults.iter(), &scenario, &FaultBudget::default());
-        let is_removed = trouble(&scenario) == Trouble::RemovedDay.sentence();
-        assert_eq!(excess.is_some(), is_removed, "seed {seed}: {excess:?}");
+        let is_lost = trouble(&scenario) == Trouble::LostDay.sentence();
+        assert_eq!(excess.is_some(), is_lost, "seed {seed}: {excess:?}");
     }
 }
 
 #[test]
-fn a_removed_day_is_within_the_tee_and_somebody_can_restore_it() {
-    let removed = (0..200).map(drawn).filter(|it| trouble(it) == Trouble::RemovedDay.sentence());
-    for scenario in removed {
+fn a_lost_day_is_within_the_tee_and_an_operator_can_restore_it() {
+    let lost = (0..200).map(drawn).filter(|it| trouble(it) == Trouble::LostDay.sentence());
+    for scenario in lost {
         let config = &scenario.config;
         let tee = config.protection.tee.as_ref().expect("a tee");
         assert!(tee.retention.0 == TEE_RETENTION && tee.on_failure == TeeFailurePolicy::Reject);
