@@ -27,8 +27,6 @@ struct DayLossState {
     episodes: Vec<LossEpisode>,
     /// Whether the last episode is ongoing.
     is_open: bool,
-    /// Time of the check that found the end of the last episode.
-    restored_at_ms: Option<i64>,
 }
 
 impl DayLossState {
@@ -48,9 +46,6 @@ impl DayLossState {
         }
         if !is_short {
             self.whole_at_ms = Some(at_ms);
-            if self.is_open {
-                self.restored_at_ms = Some(at_ms);
-            }
         }
         self.is_open = is_short;
     }
@@ -177,14 +172,6 @@ impl LossTracker {
         self.days.iter().filter(|(_, day)| day.missing > 0).map(|(project_day, _)| *project_day).collect()
     }
 
-    /// Returns the time since which nothing has been lost: that of the check that found the end of the last loss.
-    /// `None`: production lacks events now. Without any loss, the distant past.
-    #[must_use]
-    pub fn whole_since_ms(&self) -> Option<i64> {
-        let restored_ms = self.days.values().filter_map(|day| day.restored_at_ms).max();
-        (!self.has_current_loss()).then(|| restored_ms.unwrap_or(i64::MIN))
-    }
-
     /// Returns each loss episode, by project-day.
     pub fn episodes(&self) -> impl Iterator<Item = (ProjectDay, LossEpisode)> {
         self.days
@@ -295,7 +282,6 @@ mod tests {
         assert_eq!(tracker.summary(&ledger), nothing);
         tracker.record_check(&ledger, &held(199, 0), &none, &noon_context());
         assert!(tracker.has_current_loss());
-        assert_eq!(tracker.whole_since_ms(), None);
         tracker.record_check(&ledger, &held(200, 5), &none, &noon_context());
         tracker.record_drill(&ledger, &held(200, 5), Some(&held(150, 8)), &noon_context());
         let summary = tracker.summary(&ledger);
@@ -373,9 +359,5 @@ mod tests {
         }
         let episode = |after_ms, first_seen_at_ms| (PROJECT_DAY, LossEpisode { after_ms, first_seen_at_ms });
         assert_eq!(tracker.episodes().collect::<Vec<_>>(), [episode(None, 1), episode(Some(4), 5)]);
-        assert_eq!(tracker.whole_since_ms(), None);
-        let held = read_view(&[TestDisk::default().with_day(PROJECT_DAY, &all)]);
-        tracker.record_check(&ledger, &held, &BTreeSet::new(), &CheckContext { at_ms: 6, ..noon_context() });
-        assert_eq!(tracker.whole_since_ms(), Some(6));
     }
 }

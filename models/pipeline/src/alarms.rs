@@ -38,6 +38,15 @@ pub enum Alarm {
         /// Number of events.
         events: u64,
     },
+    /// So many copies of a day are corrupt that the others are too few to fill them: only a recovery can.
+    TooFewCopies {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
+        /// Number of copies that can be read.
+        readable: u64,
+    },
     /// The audit of a project could not run.
     AuditFailed {
         /// The project.
@@ -194,11 +203,12 @@ impl Alarm {
     pub fn has_same_cause(&self, other: &Alarm) -> bool {
         use Alarm::{
             BackupOverdue, CompactionFailed, EventsAltered, EventsMissing, JobOverdue, ProductionShrank,
-            TeeObjectUnreadable,
+            TeeObjectUnreadable, TooFewCopies,
         };
         match (self, other) {
             (EventsMissing { project, day, .. }, EventsMissing { project: of, day: on, .. })
             | (EventsAltered { project, day, .. }, EventsAltered { project: of, day: on, .. })
+            | (TooFewCopies { project, day, .. }, TooFewCopies { project: of, day: on, .. })
             | (ProductionShrank { project, day, .. }, ProductionShrank { project: of, day: on, .. }) => {
                 (project, day) == (of, on)
             }

@@ -3,7 +3,8 @@
 //! Every disk is asked for digests of its keys at one cut (events that arrived before it). If they differ, every disk
 //! receives the union by arrival id, and an alarm is raised. A corrupt copy is quarantined by its disk and filled from
 //! the others, but only if enough of them are readable. Quarantined data is removed once a later comparison, of enough
-//! disks to hold every acknowledged event, finds the day equal on all of them.
+//! disks to hold every acknowledged event, finds the day equal on all of them. If so many copies are corrupt that the
+//! others may lack an acknowledged event, a second alarm says so: then a recovery must fill them.
 
 use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::arb::api::{ArbRequest, ArbResponse, call};
@@ -104,8 +105,12 @@ async fn compare<E: Env>(
         let first = copies[0].1;
         let agree = first.is_some() && copies.len() == disks.len() && copies.iter().all(|(_, d)| *d == first);
         if !agree {
-            reconcile(env, boot, project, day, &disks, &copies).await;
+            let readable = reconcile(env, boot, project, day, &disks, &copies).await;
             alarms.raise(Alarm::CopiesDiffer { project, day });
+            let needed = cluster.replication.read_disks;
+            if readable < needed && disks.len() >= needed {
+                alarms.raise(Alarm::TooFewCopies { project, day, readable: readable as u64 });
+            }
             continue;
         }
         for (_, disk) in
@@ -127,6 +132,7 @@ async fn release_quarantine<E: Env>(env: &E, disk: NodeId, project: u32, day: Da
     env.mark(Mark { name, subject: &format!("p{project}/{day}") });
 }
 
+/// Writes the union of all copies to every disk. Returns the number of copies that could be read.
 async fn reconcile<E: Env>(
     env: &E,
     boot: &BootConfig,
@@ -134,13 +140,14 @@ async fn reconcile<E: Env>(
     day: Day,
     disks: &[NodeId],
     copies: &[(NodeId, Option<SetDigest>)],
-) {
+) -> usize {
     let cluster = &boot.cluster;
     let subject = format!("p{project}/{day}");
     env.mark(Mark { name: marks::REPAIR_COPIES_DIFFER, subject: &subject });
     let read = join_all(disks.iter().map(|disk| read_copy(env, *disk, project, day))).await;
     let read: Vec<Vec<Record>> = read.into_iter().flatten().collect();
-    let enough = read.len() >= cluster.replication.read_disks;
+    let readable = read.len();
+    let enough = readable >= cluster.replication.read_disks;
     if enough {
         for (index, (disk, _)) in copies.iter().filter(|(_, digest)| digest.is_none()).enumerate() {
             // Planted bug: the index counts corrupt copies, not disks.
@@ -161,10 +168,11 @@ async fn reconcile<E: Env>(
     let (late, on_time): (Vec<Record>, Vec<Record>) = records.into_iter().partition(is_late);
     let parts = [(day, Tier::Late, late.as_slice()), (day, Tier::OnTime, on_time.as_slice())];
     let Ok(write) = encode_write(project, parts.into_iter().filter(|(_, _, r)| !r.is_empty()), true) else {
-        return;
+        return readable;
     };
     let writes = disks.iter().map(|disk| call(env, *disk, &write.call, write.body.clone(), CALL_TIMEOUT));
     let done = join_all(writes).await.iter().all(Result::is_ok);
     let name = if done && enough { marks::REPAIR_CONVERGED } else { marks::REPAIR_INCOMPLETE };
     env.mark(Mark { name, subject: &subject });
+    readable
 }

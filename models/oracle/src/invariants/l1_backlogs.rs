@@ -1,8 +1,7 @@
 //! L1: once faults stop, backlogs drain: clients' retries, hints on ingest disks, tee files on edges whose hour is
 //! over, and unfinished uploads.
 //!
-//! A day that no disk can give is refused, and its hints wait, until a recovery has restored it: their time limit counts
-//! from there. A hint is delivered within an hour whenever both its node and its disk are up, even while faults continue
+//! A hint is delivered within an hour whenever both its node and its disk are up, even while faults continue
 //! elsewhere.
 //!
 //! The check sees only files that must be gone by their deadline, and clients without an answer. It does not read the
@@ -22,13 +21,11 @@ use latent_verdict::Violation;
 pub const WITHIN_MS: i64 = 24 * 3_600_000;
 
 /// Returns the remaining backlogs on `disks` (edges, ingest nodes, object stores) long after faults ended.
-/// `production_whole_ms` is the time since which production has lacked nothing, `None` if it lacks events now.
 #[must_use]
 pub fn check(
     disks: &[DiskView],
     clients_waiting: u64,
     faults_ended_ms: i64,
-    production_whole_ms: Option<i64>,
     now_ms: i64,
 ) -> Vec<LivenessViolation> {
     let past =
@@ -38,10 +35,7 @@ pub fn check(
         clients.map(|late| late.at("clients").what(format!("{clients_waiting} still wait for an answer")));
     let files = disks.iter().flat_map(|disk| disk.files.iter().map(move |file| (disk, file)));
     let files = files.filter_map(|(disk, file)| {
-        let (mut since_ms, what) = backlog(file)?;
-        if is_hint(file) {
-            since_ms = since_ms.max(production_whole_ms?);
-        }
+        let (since_ms, what) = backlog(file)?;
         Some(past(since_ms)?.at(&disk.name).file(&file.path).what(what))
     });
     clients.into_iter().chain(files).collect()
@@ -69,10 +63,6 @@ pub fn late_hint(
         let late = Violation::new("L1", "hint-overdue", context.stage.as_str()).of(node, 1).at(context.at_ms);
         late.keys([path]).because(detail)
     })
-}
-
-fn is_hint(file: &FileView) -> bool {
-    file.path.starts_with("hints/")
 }
 
 /// Returns the time since which a file is a backlog, and a description of what it waits for.
@@ -104,8 +94,7 @@ mod tests {
     }
 
     fn messages(disks: &[DiskView], clients: u64, now_ms: i64) -> Vec<String> {
-        let found = check(disks, clients, 100 * HOUR_MS, Some(i64::MIN), now_ms);
-        found.iter().map(LivenessViolation::to_string).collect()
+        check(disks, clients, 100 * HOUR_MS, now_ms).iter().map(LivenessViolation::to_string).collect()
     }
 
     #[test]
@@ -125,14 +114,6 @@ mod tests {
             "L1 dc-1 incoming/5 is an unfinished upload",
         ];
         assert_eq!(messages(&disks, 2, after + 1), expected);
-    }
-
-    #[test]
-    fn a_hint_waits_until_a_lost_day_is_restored() {
-        let disks = [disk("ingest-1", &["hints/3-7"])];
-        let late = |whole_ms| check(&disks, 0, 100 * HOUR_MS, whole_ms, 140 * HOUR_MS).len();
-        assert_eq!((late(Some(i64::MIN)), late(Some(115 * HOUR_MS))), (1, 1), "a day after both");
-        assert_eq!((late(Some(116 * HOUR_MS)), late(None)), (0, 0));
     }
 
     #[test]

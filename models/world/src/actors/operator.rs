@@ -90,7 +90,8 @@ pub(crate) async fn run(
                 let mut operator_state = lock(&operator_state);
                 if let Alarm::EventsMissing { project, day, .. }
                 | Alarm::EventsAltered { project, day, .. }
-                | Alarm::ProductionShrank { project, day, .. } = alarm
+                | Alarm::ProductionShrank { project, day, .. }
+                | Alarm::TooFewCopies { project, day, .. } = alarm
                 {
                     operator_state.damaged.insert((project, day));
                 }

@@ -36,6 +36,7 @@ use crate::mutex::lock;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::ManifestId;
 use crate::observe::fault_log::{FaultLog, FaultLogEntry};
+use crate::plan::time_limits::BACKUP_SLACK;
 use crate::scenario::SCRUB_AFTER_MIDNIGHT;
 use deadlines::Deadlines;
 use latent_engine::sim::World;
@@ -56,8 +57,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Time beyond its interval that a backup may take, retries included.
-pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
 /// Tolerance for early expiry: a request may wait for its file, and the file expires by clocks that are slightly off.
 const TEE_EARLY_MS: i64 = 10 * 60_000;
 /// Maximum time by which the name of a tee file may make it expire early: a file that the keeper first sees later than
@@ -161,7 +160,7 @@ impl OracleChecker {
             tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.retention_ms + ms(TEE_SLACK)),
         };
         let job_dependencies = DependencyMap::new(config);
-        let excuses = Excuses::new(job_dependencies.repairer());
+        let excuses = Excuses::new(scenario, job_dependencies.repairer());
         let read_disks = usize::from(config.topology.copies - config.topology.ack_copies) + 1;
         OracleChecker {
             client_state,

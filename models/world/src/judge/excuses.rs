@@ -8,6 +8,8 @@
 //! - A link fault affects a job if both ends are nodes of the job and one of them is required: traffic between disks
 //!   does not delay a backup.
 //! - A condition (a throttling store, expired credentials) affects its node as isolation would.
+//! - If damage exceeds the fault budget, an operator repairs it, where there is one: it lasts until the operator must have
+//!   noticed it and recovered, and one night more.
 //! - Damage (a new disk, rot, an unreadable block, a removed directory) lasts until it is certainly repaired: some
 //!   nights, and one more for each other fault that may have cost one. A write that was confirmed and lost counts as
 //!   damage from the next boot of its node on.
@@ -18,9 +20,13 @@
 //! - No excuse: short reads, short listing pages, garbage after a crash, clock drift of some seconds. The system must
 //!   tolerate these.
 
+use crate::plan::nemesis::fault_budget::excesses;
 use crate::plan::nemesis::{REPAIRED_AFTER_MS, damages};
+use crate::plan::time_limits;
+use crate::scenario::WorldConfig;
 use crate::scenario::store_conditions::SHORT_PAGES;
-use latent_engine::sim::{FaultAction, FaultOutcome, World};
+use latent_engine::Scenario;
+use latent_engine::sim::{Fault, FaultAction, FaultOutcome, Trigger, World};
 use latent_oracle::ExcusedPeriods;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,6 +107,8 @@ struct FaultInterval {
     is_clock: bool,
     /// Damage only: number of nights on which other faults may have prevented the repair.
     nights_lost: i64,
+    /// Damage only: time by which an operator has repaired what exceeds the budget.
+    repaired_by_operator_ms: Option<i64>,
 }
 
 /// All faults so far that may have kept a job from working.
@@ -108,6 +116,9 @@ struct FaultInterval {
 pub(crate) struct Excuses {
     /// Node that repairs damaged disks at night.
     repairer: Option<String>,
+    budget: Option<OperatorBudget>,
+    /// Last time at which more was damaged than the budget allows, if an operator repairs it.
+    beyond_budget_ms: Option<i64>,
     faults: Vec<FaultInterval>,
     /// Restarts by operators, and nodes that stay away.
     restarts: Vec<FaultInterval>,
@@ -115,10 +126,35 @@ pub(crate) struct Excuses {
     exhausted_at_ms: BTreeMap<usize, i64>,
 }
 
+/// What the excuses know of a scenario whose operator repairs damage beyond the budget.
+#[derive(Clone, Debug)]
+struct OperatorBudget {
+    scenario: Scenario<WorldConfig>,
+    repaired_after_ms: i64,
+}
+
 impl Excuses {
     /// Creates excuses without faults; `repairer` is the node that repairs damaged disks at night.
-    pub fn new(repairer: Option<String>) -> Excuses {
-        Excuses { repairer, ..Excuses::default() }
+    pub fn new(scenario: &Scenario<WorldConfig>, repairer: Option<String>) -> Excuses {
+        let budget = time_limits::operator_repair(&scenario.config).map(|repaired_after| OperatorBudget {
+            scenario: scenario.clone(),
+            repaired_after_ms: i64::try_from(repaired_after.as_millis()).unwrap_or(i64::MAX),
+        });
+        Excuses { repairer, budget, ..Excuses::default() }
+    }
+
+    /// Returns the time by which an operator must have repaired the damage that exceeds the budget, if there is any.
+    pub fn repaired_by_operator_ms(&self) -> Option<i64> {
+        Some(self.beyond_budget_ms?.saturating_add(self.budget.as_ref()?.repaired_after_ms))
+    }
+
+    /// Updates the last time at which the faults that struck exceeded the budget.
+    fn update_beyond_budget(&mut self, outcomes: &[FaultOutcome]) {
+        let Some(OperatorBudget { scenario, .. }) = &self.budget else { return };
+        let budget = scenario.config.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
+        let struck: Vec<Fault> = outcomes.iter().filter_map(as_struck).collect();
+        let excesses = excesses(struck.iter(), scenario, &budget);
+        self.beyond_budget_ms = excesses.iter().map(|excess| excess.at_ms).max();
     }
 
     /// Updates the faults from their outcomes. `booted` returns the first boot of a node after a time.
@@ -132,6 +168,7 @@ impl Excuses {
         now_ms: i64,
         booted: impl Fn(&str, i64) -> Option<i64>,
     ) {
+        self.update_beyond_budget(&outcomes);
         self.faults.clear();
         for (index, outcome) in outcomes.into_iter().enumerate() {
             let Some(from_ms) = outcome.triggered_at.map(|at| at.0) else { continue };
@@ -146,6 +183,7 @@ impl Excuses {
         for index in 0..self.faults.len() {
             if self.faults[index].is_damage {
                 self.faults[index].nights_lost = self.nights_lost(index);
+                self.faults[index].repaired_by_operator_ms = self.repaired_by_operator_ms();
             }
         }
     }
@@ -185,6 +223,7 @@ impl Excuses {
             is_corruption: false,
             is_clock: false,
             nights_lost: 0,
+            repaired_by_operator_ms: None,
         });
     }
 
@@ -199,6 +238,7 @@ impl Excuses {
             is_corruption: false,
             is_clock: false,
             nights_lost: 0,
+            repaired_by_operator_ms: None,
         });
     }
 
@@ -244,7 +284,9 @@ impl FaultInterval {
             (_, true) => catch_up_ms + TIMER_RECHECK_MS,
             _ => catch_up_ms,
         };
-        (self.from_ms, self.to_ms.map_or(i64::MAX, |to_ms| to_ms.saturating_add(after_ms)))
+        let to_ms = self.to_ms.map_or(i64::MAX, |to_ms| to_ms.saturating_add(after_ms));
+        let by_operator_ms = self.repaired_by_operator_ms.map_or(to_ms, |ms| ms.saturating_add(NIGHT_MS));
+        (self.from_ms, to_ms.max(by_operator_ms))
     }
 }
 
@@ -311,6 +353,12 @@ impl FaultScope {
     }
 }
 
+/// Returns the fault at the time at which it struck; `None` if it did not.
+fn as_struck(outcome: &FaultOutcome) -> Option<Fault> {
+    let trigger = Trigger::AtMs(outcome.triggered_at?.0);
+    Some(Fault { trigger, action: outcome.fault.action.clone() })
+}
+
 /// Returns the interval of a fault that triggered at `from_ms` and ended at `to_ms`; `None` if it excuses nothing.
 fn fault_interval(
     action: &FaultAction,
@@ -364,7 +412,16 @@ fn fault_interval(
         FaultAction::LostWrite(it) => to_ms.and_then(|to_ms| booted(&it.node, to_ms)),
         _ => to_ms,
     };
-    Some(FaultInterval { scope, from_ms, to_ms, is_damage, is_corruption, is_clock, nights_lost: 0 })
+    Some(FaultInterval {
+        scope,
+        from_ms,
+        to_ms,
+        is_damage,
+        is_corruption,
+        is_clock,
+        nights_lost: 0,
+        repaired_by_operator_ms: None,
+    })
 }
 
 /// Returns true if a drifting clock can be off by enough to have an effect.

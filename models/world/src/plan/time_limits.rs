@@ -1,4 +1,5 @@
-//! Time limits of the liveness laws, counted from the end of faults: they determine how long healing must be.
+//! Time limits: those of the liveness laws, counted from the end of faults, which determine how long healing must be;
+//! and those of the detection and the repair of a loss.
 
 use crate::scenario::WorldConfig;
 use latent_oracle::invariants::{l1_backlogs, l2_compaction, l3_backup, l4_recovery, l5_divergence};
@@ -20,6 +21,29 @@ pub(crate) fn bounds(config: &WorldConfig) -> Vec<(&'static str, Duration)> {
         bounds.push(("L4, recovery", ms(l4_recovery::WITHIN_MS)));
     }
     bounds
+}
+
+/// Time beyond its interval that a backup may take, retries included.
+pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
+/// Time limit of the audit: it checks each project once a night, so within 24 h, 25 h where clocks go back, plus an
+/// hour of work.
+const AUDIT_WITHIN: Duration = Duration::from_secs(26 * 3600);
+
+/// Returns the time limit for the detection of a loss: that of the slowest detector of the scenario, because an audit
+/// covers only what the tee holds, and a backup covers the rest. `None` without an audit, because then alarms have no
+/// recipient.
+pub(crate) fn detection(config: &WorldConfig) -> Option<Duration> {
+    config.protection.audit.as_ref()?;
+    let backup = config.protection.backup.as_ref().map(|backup| backup.interval.0 + BACKUP_SLACK);
+    let audit = config.protection.tee.as_ref().map(|_| AUDIT_WITHIN);
+    audit.max(backup)
+}
+
+/// Returns the time in which an operator has restored a loss: its detection, the operator's reaction, and the recovery.
+/// `None`: no operator reacts.
+pub(crate) fn operator_repair(config: &WorldConfig) -> Option<Duration> {
+    let reaction = config.operator.as_ref()?.reaction.0;
+    Some(detection(config)? + reaction + Duration::from_millis(l4_recovery::WITHIN_MS.unsigned_abs()))
 }
 
 /// Returns the minimum healing duration, in whole hours, after which all laws can be checked.

@@ -1,14 +1,13 @@
 //! Detection: which detectors reported a loss, and whether in time.
 //!
 //! Losses are reported by alarms; reports by customers are not modelled. A loss counts as detected if an alarm that
-//! names its project and day reached the operator within the stated time after the loss ([`stated_time`]). Time in
+//! names its project and day reached the operator within the stated time after the loss ([`time_limits::detection`]). Time in
 //! which faults kept alarms from the operator's node does not count. Alarms before the end of an earlier loss of the
 //! same day belong to that loss.
 
 use super::finished_run::FinishedRun;
-use crate::judge::checker::BACKUP_SLACK;
 use crate::mutex::lock;
-use crate::scenario::WorldConfig;
+use crate::plan::time_limits;
 use latent_engine::humanize;
 use latent_oracle::loss::LossEpisode;
 use latent_oracle::{ProjectDay, day};
@@ -16,25 +15,13 @@ use latent_pipeline::alarms::Alarm;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Time limit of the audit: it checks each project once a night, so within 24 h, 25 h where clocks go back, plus an
-/// hour of work.
-const AUDIT_WITHIN: Duration = Duration::from_secs(26 * 3600);
-
-/// Returns the time limit for detection: that of the slowest detector of the scenario, because an audit covers only
-/// what the tee holds, and a backup covers the rest. `None` without an audit, because then alarms have no recipient.
-pub(super) fn stated_time(config: &WorldConfig) -> Option<Duration> {
-    config.protection.audit.as_ref()?;
-    let backup = config.protection.backup.as_ref().map(|backup| backup.interval.0 + BACKUP_SLACK);
-    let audit = config.protection.tee.as_ref().map(|_| AUDIT_WITHIN);
-    audit.max(backup)
-}
-
 /// Returns the project-day that an alarm names as damaged.
 pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
     match alarm {
         Alarm::EventsMissing { project, day, .. }
         | Alarm::EventsAltered { project, day, .. }
         | Alarm::ProductionShrank { project, day, .. }
+        | Alarm::TooFewCopies { project, day, .. }
         | Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
         Alarm::AuditFailed { .. }
         | Alarm::TeeObjectUnreadable { .. }
@@ -77,7 +64,7 @@ impl FinishedRun<'_> {
     }
 
     fn undetected_losses(&self) -> Option<String> {
-        let limit = stated_time(&self.state.scenario.config);
+        let limit = time_limits::detection(&self.state.scenario.config);
         let is_detected = |loss: &UnrecoveredLoss| {
             let (project_day, limit) = (loss.project_day?, limit?);
             self.is_detected(project_day, loss.episode, limit).then_some(())

@@ -192,6 +192,9 @@ fn describe(alarm: &Alarm) -> (&'static str, String) {
         Alarm::EventsAltered { project, day, events } => {
             ("audit", format!("p{project} {day}: altered events: {events}"))
         }
+        Alarm::TooFewCopies { project, day, readable } => {
+            ("anti-entropy", format!("p{project} {day}: copies that can be read: {readable}"))
+        }
         Alarm::TeeObjectUnreadable { object, why } => {
             ("the reader of the tee", format!("{object} cannot be read: {why}"))
         }

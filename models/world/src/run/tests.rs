@@ -1,6 +1,7 @@
 use super::*;
 use crate::Latent;
 use crate::judge::durability_sampler::DurabilitySampler;
+use crate::plan::time_limits;
 use crate::run::findings::Findings;
 use crate::small_scenario::{SMALL, judged, with_faults};
 use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
@@ -180,7 +181,7 @@ fn a_restored_loss_that_no_detector_reported_in_time_is_not_recovered() {
 fn the_detection_limit_is_that_of_the_slower_detector_and_absent_without_an_audit() {
     let stated_time = |text: &str| {
         let scenario = latent_engine::parse::<Latent>("small.json", text).unwrap();
-        detection::stated_time(&scenario.config).map(|time| time.as_secs() / 3_600)
+        time_limits::detection(&scenario.config).map(|time| time.as_secs() / 3_600)
     };
     assert_eq!(stated_time(SMALL), Some(27), "a backup a day, and 3 h for taking it");
     let unbacked: Vec<&str> = SMALL.lines().filter(|line| !line.contains(r#""backup""#)).collect();

@@ -28,7 +28,9 @@ impl OracleChecker {
         let client_state = self.client_state.clone();
         self.dirty.update(&snapshot, lock(&client_state.ledger).zones(), now.at_ms);
         let divergence = ReplicaDivergence::at_end_of_faults(&snapshot, &now);
-        LivenessTracker::since_faults_ended(now.at_ms, divergence, time_limits)
+        // What exceeds the budget is repaired by an operator, who comes later.
+        let ended_ms = self.excuses.repaired_by_operator_ms().map_or(now.at_ms, |ms| ms.max(now.at_ms));
+        LivenessTracker::since_faults_ended(ended_ms, divergence, time_limits)
     }
 
     /// Checks for late work that is visible from names, catalogs and late days.
@@ -48,7 +50,7 @@ impl OracleChecker {
         let interval_ms = self.backup.as_ref().map_or(i64::MAX, |promise| promise.interval_ms);
         liveness.report(l3_backup::check(&stores, interval_ms, ended_ms, now_ms));
         backlogs.extend(stores);
-        liveness.report(l1_backlogs::check(&backlogs, clients, ended_ms, self.loss.whole_since_ms(), now_ms));
+        liveness.report(l1_backlogs::check(&backlogs, clients, ended_ms, now_ms));
         // Earlier results may be outdated: a day that was quarantined and filled again has other segments.
         let late = self.dirty.late_days(ended_ms, now_ms);
         if !late.is_empty() {

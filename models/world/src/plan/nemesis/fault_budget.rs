@@ -41,12 +41,38 @@ pub(crate) fn damages(action: &FaultAction) -> Option<&str> {
     }
 }
 
+/// A time at which more nodes are damaged than the budget allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BudgetExcess {
+    pub at_ms: i64,
+    what: &'static str,
+    nodes: Vec<String>,
+    max: u16,
+}
+
+impl std::fmt::Display for BudgetExcess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let BudgetExcess { at_ms, what, nodes, max } = self;
+        let (at, names) = (humanize::moment_ms(*at_ms), nodes.join(", "));
+        write!(f, "{} {what} damaged at once at {at} ({names}); the budget is {max}", nodes.len())
+    }
+}
+
 /// Describes how the faults exceed the budget; `None` if they do not.
 pub(crate) fn exceeded<'f>(
     faults: impl Iterator<Item = &'f Fault>,
     scenario: &Scenario<WorldConfig>,
     budget: &FaultBudget,
 ) -> Option<String> {
+    excesses(faults, scenario, budget).first().map(ToString::to_string)
+}
+
+/// Returns the times at which damage begins that exceeds the budget, in the order of the faults.
+pub(crate) fn excesses<'f>(
+    faults: impl Iterator<Item = &'f Fault>,
+    scenario: &Scenario<WorldConfig>,
+    budget: &FaultBudget,
+) -> Vec<BudgetExcess> {
     let names = NodeNames::new(&scenario.config);
     let end_ms = scenario.end().0.0;
     let repaired_ms = repaired_after_ms(end_ms - scenario.start.0.0);
@@ -66,27 +92,23 @@ pub(crate) fn exceeded<'f>(
         ("data centers", budget.data_centers, &names.data_centers),
         ("edges and tee store", budget.tee, &tee),
     ];
+    let mut found = Vec::new();
     // The number of damaged nodes rises only where damage begins.
     for (at_ms, _, _) in &damage {
         for (what, max, nodes) in &groups {
+            let is_member = |node: &str| nodes.iter().any(|one| one == node);
             let at_once: BTreeSet<&str> = damage
                 .iter()
-                .filter(|(from, to, node)| {
-                    from <= at_ms && at_ms <= to && nodes.iter().any(|one| one == node)
-                })
+                .filter(|(from, to, node)| from <= at_ms && at_ms <= to && is_member(node))
                 .map(|(_, _, node)| *node)
                 .collect();
             if at_once.len() > usize::from(*max) {
-                let nodes = at_once.iter().copied().collect::<Vec<_>>().join(", ");
-                return Some(format!(
-                    "{} {what} damaged at once at {} ({nodes}); the budget is {max}",
-                    at_once.len(),
-                    humanize::moment_ms(*at_ms)
-                ));
+                let nodes = at_once.into_iter().map(str::to_owned).collect();
+                found.push(BudgetExcess { at_ms: *at_ms, what, nodes, max: *max });
             }
         }
     }
-    None
+    found
 }
 
 /// Returns the first and last time at which a fault may trigger, in milliseconds since 1970.
