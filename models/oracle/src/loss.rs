@@ -42,7 +42,14 @@ impl DayLossState {
     fn record_check(&mut self, at_ms: i64) {
         let is_short = self.current_loss() > 0;
         if is_short && !self.is_open {
-            self.episodes.push(LossEpisode { after_ms: self.whole_at_ms, first_seen_at_ms: at_ms });
+            self.episodes.push(LossEpisode {
+                after_ms: self.whole_at_ms,
+                first_seen_at_ms: at_ms,
+                restored_at_ms: None,
+            });
+        }
+        if let Some(last) = self.episodes.last_mut().filter(|_| self.is_open && !is_short) {
+            last.restored_at_ms = Some(at_ms);
         }
         if !is_short {
             self.whole_at_ms = Some(at_ms);
@@ -58,6 +65,8 @@ pub struct LossEpisode {
     pub after_ms: Option<i64>,
     /// First check that found the loss.
     pub first_seen_at_ms: i64,
+    /// First check that found the day complete again; `None`: the loss is not restored.
+    pub restored_at_ms: Option<i64>,
 }
 
 /// Tracks the losses of a run.
@@ -357,7 +366,10 @@ mod tests {
             let held = read_view(&[TestDisk::default().with_day(PROJECT_DAY, &all[..count])]);
             tracker.record_check(&ledger, &held, &BTreeSet::new(), &context);
         }
-        let episode = |after_ms, first_seen_at_ms| (PROJECT_DAY, LossEpisode { after_ms, first_seen_at_ms });
-        assert_eq!(tracker.episodes().collect::<Vec<_>>(), [episode(None, 1), episode(Some(4), 5)]);
+        let episode = |after_ms, first_seen_at_ms, restored_at_ms| {
+            (PROJECT_DAY, LossEpisode { after_ms, first_seen_at_ms, restored_at_ms })
+        };
+        let expected = [episode(None, 1, Some(3)), episode(Some(4), 5, None)];
+        assert_eq!(tracker.episodes().collect::<Vec<_>>(), expected);
     }
 }

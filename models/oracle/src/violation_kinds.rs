@@ -19,7 +19,7 @@ const fn of(invariant: &'static str, kind: &'static str, phrase: &'static str) -
 }
 
 /// Every kind. A drill (I12) also reports the kinds of I1 to I5.
-pub const VIOLATION_KINDS: [ViolationKind; 61] = [
+pub const VIOLATION_KINDS: [ViolationKind; 62] = [
     of("I1", "missing", "acknowledged events missing"),
     of("I1", "under-replicated", "events on too few replicas"),
     of("I1", "vanished", "events that were read disappeared"),
@@ -57,6 +57,7 @@ pub const VIOLATION_KINDS: [ViolationKind; 61] = [
     of("I9", "compaction-count-regressed", "count of compactions regressed"),
     of("I10", "missing", "backup incomplete"),
     of("I10", "not-backed-up", "backup lacks events that production has"),
+    of("I10", "expired-early", "backup removed before its retention ended"),
     of("I10", "object-missing", "backup lacks an object"),
     of("I10", "object-damaged", "backup has a damaged object"),
     of("I10", "stale", "newest backup too old"),

@@ -29,6 +29,8 @@ pub struct BackupPolicy {
     pub interval_ms: i64,
     /// Additional time for taking a backup and for waiting on a bad link.
     pub slack_ms: i64,
+    /// Time for which a backup is retained.
+    pub retention_ms: i64,
     /// Periods in which faults prevented backups of this data center: no backup ages in that time.
     pub excused: ExcusedPeriods,
     /// Last time at which a planned fault removed objects of this data center, by the world's clock. Backups that were
@@ -106,7 +108,7 @@ fn stale(
     Some(found.at(context.at_ms).because(detail))
 }
 
-fn damage(
+pub(super) fn damage(
     store: &DiskView,
     project_day: Option<ProjectDay>,
     error: &ReadError,
@@ -200,6 +202,7 @@ mod tests {
             since_ms: NOON_MS,
             interval_ms,
             slack_ms,
+            retention_ms: 72 * HOUR_MS,
             excused: ExcusedPeriods::default(),
             emptied_ms: None,
         }

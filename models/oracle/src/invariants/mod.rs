@@ -4,6 +4,7 @@
 //! covers one project-day and one kind, with the number of affected events.
 
 pub mod i10_backup;
+pub mod i10_retained;
 pub mod i11_tee;
 pub mod i12_drill;
 pub mod i13_corruption;

@@ -56,6 +56,12 @@ pub struct CatalogSegment {
     pub records: u64,
 }
 
+/// Returns the position that the key of a catalog names, in milliseconds since 1970: `catalogs/<position_ms>-<hash>.json`.
+#[must_use]
+pub fn position_of_key(key: &str) -> Option<i64> {
+    key.strip_prefix("catalogs/")?.split_once('-')?.0.parse().ok()
+}
+
 /// Reads a catalog from its object's file.
 ///
 /// # Errors

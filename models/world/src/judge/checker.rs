@@ -44,6 +44,7 @@ use latent_engine::verdict::Violation;
 use latent_oracle::invariants::i8_compaction::CompactionChecker;
 use latent_oracle::invariants::i9_manifests::ManifestChecker;
 use latent_oracle::invariants::i10_backup::BackupPolicy;
+use latent_oracle::invariants::i10_retained::RetainedBackups;
 use latent_oracle::invariants::i11_tee::TeeRetention;
 use latent_oracle::invariants::i13_corruption::CorruptionChecker;
 use latent_oracle::invariants::i16_space::{SpaceChecker, SpaceLimits};
@@ -81,6 +82,7 @@ pub(super) struct OracleChecker {
     excuses: Excuses,
     deadlines: Deadlines,
     backup: Option<BackupPolicy>,
+    retained_backups: RetainedBackups,
     tee: Option<TeeRetention>,
     /// Times during which an operator has configured a longer tee retention: older files may stay.
     extended_tee_retention: ExcusedPeriods,
@@ -139,6 +141,7 @@ impl OracleChecker {
             since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),
             interval_ms: ms(backup.interval.0),
             slack_ms: ms(BACKUP_SLACK),
+            retention_ms: ms(backup.retention.0),
             excused: ExcusedPeriods::default(),
             emptied_ms: None,
         });
@@ -169,6 +172,7 @@ impl OracleChecker {
             excuses,
             deadlines: Deadlines::new(SCRUB_AFTER_MIDNIGHT),
             backup,
+            retained_backups: RetainedBackups::default(),
             tee,
             extended_tee_retention: longer_tee_retention(operations, scenario),
             limits,

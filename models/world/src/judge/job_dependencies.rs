@@ -59,6 +59,11 @@ impl DependencyMap {
         JobDependencies { repaired_after_ms: self.interval_ms, ..dependencies }
     }
 
+    /// Returns the names of the data centers.
+    pub fn data_centers(&self) -> &[String] {
+        &self.names.data_centers
+    }
+
     /// Returns the dependencies of tee expiry. It asks the disks for the time. A new disk may lose the recorded
     /// arrival times of files: they are then all kept for as long as new ones.
     pub fn tee_expiry(&self) -> JobDependencies {

@@ -1,9 +1,10 @@
 //! Detection: which detectors reported a loss, and whether in time.
 //!
 //! Losses are reported by alarms; reports by customers are not modelled. A loss counts as detected if an alarm that
-//! names its project and day reached the operator within the stated time after the loss ([`time_limits::detection`]). Time in
-//! which faults kept alarms from the operator's node does not count. Alarms before the end of an earlier loss of the
-//! same day belong to that loss.
+//! names its project and day reached the operator within the stated time after the loss
+//! ([`time_limits::detection`]). Time in which faults kept alarms from the operator's node does not count. A loss that a
+//! planned recovery restored within that time needs no alarm. Alarms before the end of an earlier loss of the same day
+//! belong to that loss.
 
 use super::finished_run::FinishedRun;
 use crate::mutex::lock;
@@ -101,17 +102,21 @@ impl FinishedRun<'_> {
             if project_day.is_none_or(|project_day| !seen.contains(&project_day)) {
                 let name = project_day
                     .map_or_else(|| violation.fingerprint(), |project_day| project_day.to_string());
-                let episode = LossEpisode { after_ms: None, first_seen_at_ms: violation.at_ms };
+                let episode =
+                    LossEpisode { after_ms: None, first_seen_at_ms: violation.at_ms, restored_at_ms: None };
                 losses.push(UnrecoveredLoss { name, project_day, episode });
             }
         }
         losses
     }
 
-    /// Returns true if an alarm about this loss reached the operator in time.
+    /// Returns true if an alarm about this loss reached the operator in time, or the loss was restored by then.
     fn is_detected(&self, project_day: ProjectDay, loss: LossEpisode, limit: Duration) -> bool {
         let from_ms = loss.after_ms.unwrap_or(i64::MIN);
         let until_ms = self.judgement.alarm_excuses.due_ms(loss.first_seen_at_ms, limit.as_millis() as i64);
+        if loss.restored_at_ms.is_some_and(|at_ms| at_ms <= until_ms) {
+            return true;
+        }
         let operator_state = lock(&self.state.operator_state);
         let mut named =
             operator_state.alarms.iter().filter(|(_, alarm)| named_day(alarm) == Some(project_day));

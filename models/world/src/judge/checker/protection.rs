@@ -107,6 +107,8 @@ impl OracleChecker {
             let checked =
                 i10_backup::check(&mut self.decode_cache, &ledger, &store, production, &promise, &now);
             drop(ledger);
+            let retained = self.retained_backups.check(&mut self.decode_cache, &store, &promise, &now);
+            self.report(retained);
             let charged = checked.violations.into_iter().map(|found| {
                 if found.kind == "not-backed-up" && was_lacking(&found) { found.losing() } else { found }
             });
@@ -159,6 +161,19 @@ impl OracleChecker {
         excused_ms.max()
     }
 
+    /// Returns true if faults kept backups from every data center for so long that the tee has dropped requests that no
+    /// backup holds: only production has these.
+    fn has_excused_gap(&self, newest_backup_ms: Option<i64>, now_ms: i64) -> bool {
+        let (Some(tee), Some(backup)) = (&self.tee, &self.backup) else { return false };
+        let newest_ms = newest_backup_ms.unwrap_or(backup.since_ms);
+        let was_kept_from_working = |data_center: &String| {
+            let excused = self.excuses.for_job(&self.job_dependencies.backup(data_center));
+            excused.available_ms(newest_ms, now_ms) <= backup.interval_ms + backup.slack_ms
+        };
+        newest_ms < now_ms - tee.retention_ms
+            && self.job_dependencies.data_centers().iter().all(was_kept_from_working)
+    }
+
     /// Checks a drill. If the scenario promises full recovery, missing events are a violation; otherwise they only
     /// show which losses are unrecoverable.
     pub fn check_drill(
@@ -168,6 +183,7 @@ impl OracleChecker {
         now_ms: i64,
         promised: bool,
     ) -> u64 {
+        let promised = promised && !self.has_excused_gap(drilled.newest_backup_ms(), now_ms);
         let views: Vec<DiskView> =
             drilled.disks.iter().map(|(name, image)| view_of(name, image.files())).collect();
         let restored = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days_of(&views))
