@@ -1,11 +1,11 @@
 //! Samples I7 during a run: when a client receives its answer, the acknowledged events are durable on enough disks.
 //!
-//! Reading one day of all disks at every answer would cost more than the run, so a sample is checked: one in
-//! [`ONE_IN`] answers, drawn by request number, and all answers at first and for some minutes after a boot or a
-//! fault. The check reads durable bytes synchronously: no task, no timer, and no draw that is visible elsewhere.
+//! Every answer is checked while the days concerned are small ([`CHECK_ALL_BELOW_BYTES`]). Reading a large day of all
+//! disks at every answer would cost more than the run, so of these a sample is checked: one in [`ONE_IN`] answers,
+//! drawn by request number, and all answers for some minutes after a boot or a fault. The check reads durable bytes synchronously: no task, no timer, and no draw that is visible elsewhere.
 //!
-//! Disks that planned faults damaged or replaced may lack confirmed bytes, so each of them reduces the required
-//! number. If more are affected than the budget allows, the plan caused the loss, and the report says so.
+//! A disk reduces the required number if planned faults corrupted its copy of such a day, or may have cost it what it
+//! confirmed lately ([`FaultLog::loses_new_writes`]).
 
 use crate::judge::disk_views::views_of_days;
 use crate::mutex::lock;
@@ -13,15 +13,17 @@ use crate::observe::fault_log::FaultLog;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
 use latent_oracle::ledger::EventId;
-use latent_oracle::{CheckContext, ClusterSnapshot, DecodeCache, invariants::i7_durability};
+use latent_oracle::{
+    CheckContext, ClusterSnapshot, DecodeCache, DiskView, FileView, invariants::i7_durability,
+};
 use latent_ports::NodeId;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// Sampling rate: one answer in this many is checked.
 const ONE_IN: u64 = 50;
-/// Number of first answers that are all checked, so that small runs have checks too.
-const AT_FIRST: u64 = 10;
+/// Total size of the days of an answer, on all disks, below which it is always checked: about a hundred events.
+const CHECK_ALL_BELOW_BYTES: u64 = 256 << 10;
 /// Number of checks after which the decode cache drops unused entries.
 const CHECKS_PER_CACHE_ROUND: u64 = 64;
 
@@ -62,22 +64,26 @@ impl DurabilitySampler {
     /// Handles the answer to `request`, which acknowledges these events.
     pub fn acknowledged(&mut self, request: u64, accepted: &[EventId]) {
         let at_ms = self.world.now().0;
-        let (fresh, unsound) = {
-            let fault_log = lock(&self.fault_log);
-            (fault_log.is_recently_disturbed(at_ms), fault_log.unsound.clone())
-        };
+        let days = i7_durability::days_of(accepted);
+        let views = views_of_days(&self.world, &self.disks, &days, true);
+        let len_bytes: u64 = views.iter().flat_map(|view| &view.files).map(FileView::len_bytes).sum();
         let drawn = || self.world.draw("oracle.acks", u128::from(request)).is_multiple_of(ONE_IN);
-        if !fresh && self.checked >= AT_FIRST && !drawn() {
+        let is_fresh = || lock(&self.fault_log).is_recently_disturbed(at_ms);
+        if len_bytes >= CHECK_ALL_BELOW_BYTES && !is_fresh() && !drawn() {
             return;
         }
         self.checked += 1;
         if self.checked.is_multiple_of(CHECKS_PER_CACHE_ROUND) {
             self.decode_cache.next_round();
         }
-        let days = i7_durability::days_of(accepted);
-        let views = views_of_days(&self.world, &self.disks, &days, true);
         let durable = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days).read_view(1);
-        let excused = views.iter().filter(|view| unsound.contains_key(&view.name)).count() as u32;
+        let excused = {
+            let fault_log = lock(&self.fault_log);
+            let is_excused = |view: &&DiskView| {
+                fault_log.loses_new_writes(&view.name, at_ms) || view.files.iter().any(|file| file.corrupted)
+            };
+            views.iter().filter(is_excused).count() as u32
+        };
         let now = CheckContext {
             at_ms,
             stage: "acknowledged".to_owned(),

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Time after a boot or a fault during which every acknowledgement is checked: durability is then at risk.
 const CHECK_ALL_FOR_MS: i64 = 5 * 60_000;
+/// Longest time from the first attempt of a request to its last.
+const MAX_RETRIES_MS: i64 = 2 * 3_600_000;
 
 /// An event that changes the expectations of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,12 @@ pub(crate) struct FaultLog {
     first_damages_ms: BTreeMap<String, i64>,
     /// Time of the last boot of each node, by name.
     last_boots_ms: BTreeMap<String, i64>,
+    /// Last time at which a directory was removed under each node's process, by name.
+    removed_dirs_ms: BTreeMap<String, i64>,
+    /// Last time at which each node received a new disk, by name.
+    new_disks_ms: BTreeMap<String, i64>,
+    /// Nodes whose disks confirm writes and lose them.
+    lost_writes: BTreeSet<String>,
     /// Time at which the faults ended.
     pub faults_ended_ms: Option<i64>,
     check_all_until_ms: i64,
@@ -87,6 +95,15 @@ impl FaultLog {
         self.last_boots_ms.get(name).is_some_and(|at_ms| *at_ms >= since_ms.max(damaged_ms))
     }
 
+    /// Returns true if a planned fault may have cost a node what it confirmed lately: a lost write or a removed directory
+    /// until the next boot, a new disk for the time of a request's retries.
+    pub fn loses_new_writes(&self, name: &str, now_ms: i64) -> bool {
+        let booted_ms = self.last_boots_ms.get(name).copied().unwrap_or(i64::MIN);
+        let has_removed_dirs = self.removed_dirs_ms.get(name).is_some_and(|at_ms| booted_ms <= *at_ms);
+        let is_new = self.new_disks_ms.get(name).is_some_and(|at_ms| now_ms - at_ms < MAX_RETRIES_MS);
+        has_removed_dirs || is_new || self.lost_writes.contains(name) || self.compromised.contains(name)
+    }
+
     /// Returns true within some minutes after a fault or a boot.
     pub fn is_recently_disturbed(&self, now_ms: i64) -> bool {
         now_ms < self.check_all_until_ms
@@ -99,13 +116,18 @@ impl FaultLog {
             FaultAction::BitRot(it) => &it.node,
             FaultAction::LatentSector(it) => &it.node,
             FaultAction::MisdirectedWrite(it) => &it.node,
-            FaultAction::LostWrite(it) => &it.node,
+            FaultAction::LostWrite(it) => {
+                self.lost_writes.insert(it.node.clone());
+                &it.node
+            }
             FaultAction::RemoveDirectory(it) => {
+                self.removed_dirs_ms.insert(it.node.clone(), at_ms);
                 // Previous contents of the directory imply nothing about later contents.
                 self.happened.push(FaultLogEntry::DiskReplaced(it.node.clone()));
                 &it.node
             }
             FaultAction::NewDisk(it) => {
+                self.new_disks_ms.insert(it.node.clone(), at_ms);
                 self.unsound.insert(it.node.clone(), at_ms);
                 // The state of the old disk implies nothing about the new one, damage included.
                 self.damaged.remove(&it.node);
@@ -202,8 +224,11 @@ mod tests {
         assert!(fault_log.has_booted_damaged("disk-1", 2) && !fault_log.has_booted_damaged("disk-1", 9));
         fault_log.last_boots_ms.insert(node(), 6);
         assert!(!fault_log.has_booted_damaged("disk-1", 2), "it was sound when it booted");
+        assert!(!fault_log.loses_new_writes("disk-1", 8), "rot of what is there costs no later write");
         fault_log.fault(&FaultAction::NewDisk(NewDisk { node: node(), restart_after_ms: 1 }), 9);
         assert!(!fault_log.damaged.contains("disk-1") && fault_log.unsound.get("disk-1") == Some(&9));
+        assert!(fault_log.loses_new_writes("disk-1", 9 + MAX_RETRIES_MS - 1));
+        assert!(!fault_log.loses_new_writes("disk-1", 9 + MAX_RETRIES_MS));
         assert_eq!(fault_log.take(), [FaultLogEntry::DiskReplaced(node())]);
         assert!(fault_log.has_active_faults());
         fault_log.faults_ended_ms = Some(20);

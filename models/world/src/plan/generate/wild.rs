@@ -2,7 +2,8 @@
 //! the generator stays within.
 //!
 //! Modelled: a node that is away for days, a disk that is replaced while another is away, all holders of a write that
-//! lose power at once, a clock that is wrong by days, and a project-day that is removed from every disk, or rots on
+//! lose power at once, a clock that is wrong by days, a store that for days keeps other bytes than it confirms, and a
+//! project-day that is removed from every disk, or rots on
 //! every disk. Only the last exceeds the fault budget. Its events are within what the tee holds, an audit and an operator are
 //! there, and nothing else harms the tee, so the scenario expects that a recovery brings everything back.
 //!
@@ -18,13 +19,14 @@ use super::world::hours;
 use super::{GeneratedScenario, about};
 use crate::plan::nemesis::{self, REPAIRED_AFTER_MS};
 use crate::plan::time_limits::min_healing;
+use crate::scenario::store_conditions::PUTS_ALTERED;
 use crate::scenario::{
     AuditSchedule, Deploy, DeployTarget, NodeNames, OperatorConfig, TeeFailurePolicy, TeeProtection,
     WorldConfig,
 };
 use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::sim::{
-    BitRot, ClockStep, CrashPolicy, Fault, FaultAction, Isolate, Kill, NewDisk, OpKind, PowerLoss,
+    BitRot, ClockStep, Condition, CrashPolicy, Fault, FaultAction, Isolate, Kill, NewDisk, OpKind, PowerLoss,
     RemoveDirectory, Trigger,
 };
 use latent_engine::verdict::Expectation;
@@ -51,6 +53,7 @@ enum Trouble {
     ReplacedWhileAway,
     PowerLoss,
     WrongClock,
+    AlteringStore,
     LostDay,
 }
 
@@ -63,6 +66,7 @@ impl<'a> Arbitrary<'a> for WildScenario {
             Trouble::ReplacedWhileAway,
             Trouble::PowerLoss,
             Trouble::WrongClock,
+            Trouble::AlteringStore,
         ]);
         let mut draws = Draws::new(bytes);
         let GeneratedScenario(mut scenario) = bytes.arbitrary()?;
@@ -73,6 +77,7 @@ impl<'a> Arbitrary<'a> for WildScenario {
             Trouble::ReplacedWhileAway => replaced_while_away(&mut scenario, &mut draws),
             Trouble::PowerLoss => power_loss(&mut scenario, &mut draws),
             Trouble::WrongClock => wrong_clock(&mut scenario, &mut draws),
+            Trouble::AlteringStore => altering_store(&mut scenario, &mut draws),
             Trouble::LostDay => lost_day(&mut scenario, &mut draws),
         }
         scenario.about = format!("{} {}", trouble.sentence(), about(&scenario));
@@ -114,6 +119,7 @@ impl Trouble {
             Trouble::ReplacedWhileAway => "Disks are replaced while another is away.",
             Trouble::PowerLoss => "All holders of a write lose power at once.",
             Trouble::WrongClock => "A clock is wrong by days.",
+            Trouble::AlteringStore => "A store keeps other bytes than it confirms, for days.",
             Trouble::LostDay => "A project-day is lost on every disk.",
         }
     }
@@ -215,7 +221,20 @@ fn wrong_clock(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
 }
 
-/// A project-day, of today or yesterday, is lost on every disk: an operator's script removes it or everything of the
+/// A data center or the tee store confirms puts and keeps half, other bytes or nothing.
+fn altering_store(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+    let stores = NodeNames::new(&scenario.config).stores();
+    let for_ms = days_ms(scenario, draws);
+    let at_ms = instant_ms(scenario, draws, for_ms);
+    let level = draws.pick(&[200_000, 1_000_000]);
+    let Some(last) = u32::try_from(stores.len()).ok().and_then(|count| count.checked_sub(1)) else { return };
+    let node = stores[draws.within(0, last) as usize].clone();
+    let for_ms = Some(for_ms.unsigned_abs());
+    let action = FaultAction::Condition(Condition { node, name: PUTS_ALTERED.to_owned(), level, for_ms });
+    scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
+}
+
+/// A project-day, of the last five days, is lost on every disk: an operator's script removes it or everything of the
 /// project, or a bad batch of disks flips bits in each copy.
 fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let config = &mut scenario.config;
@@ -236,7 +255,16 @@ fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let project = draws.within(1, projects.max(1));
     let disks = NodeNames::new(config).disks;
     let at_ms = instant_ms(scenario, draws, HOUR_MS);
-    let back = draws.pick(&[0, 1]);
+    let back = draws.pick(&[0, 1, 3, 4]);
+    if draws.percent(40) {
+        // What the audit remembers is gone when the day is.
+        let node = "audit".to_owned();
+        let ago_ms = i64::from(draws.within(0, 24 * 60)) * MINUTE_MS;
+        let restart_after_ms = Some(draws.pick(&[1_000, 3_600_000]));
+        let action = FaultAction::Kill(Kill { node, restart_after_ms, ..Kill::default() });
+        let trigger = Trigger::AtMs((at_ms - ago_ms).max(scenario.start.0.0 + HOUR_MS));
+        scenario.faults.push(Fault { trigger, action });
+    }
     let day = Day(i32::try_from(at_ms.div_euclid(DAY_MS)).unwrap_or(0) - back);
     let day_dir = format!("arb/{project}/{day}");
     let is_rot = draws.percent(30);
