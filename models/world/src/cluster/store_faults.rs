@@ -44,12 +44,35 @@ const MAX_CALL_COUNTS: usize = 1 << 16;
 pub(crate) struct StoreLog {
     done: Mutex<BTreeSet<(StoreKind, Permission)>>,
     tampered: Mutex<BTreeSet<NodeId>>,
+    altered: Mutex<AlteredObjects>,
+}
+
+/// Objects of which a store keeps other bytes than it confirmed, until they are put again or deleted.
+#[derive(Default)]
+struct AlteredObjects {
+    /// Puts of which the store is about to keep something else, by caller, store and key.
+    pending: BTreeSet<(NodeId, NodeId, String)>,
+    objects: BTreeSet<(NodeId, String)>,
 }
 
 impl StoreLog {
     /// Returns the permissions that production used to change a store.
     pub fn used(&self) -> BTreeSet<(StoreKind, Permission)> {
         lock(&self.done).clone()
+    }
+
+    /// Returns the keys of the objects of which a planned fault had the store keep other bytes.
+    pub fn altered_keys(&self, store: NodeId) -> BTreeSet<String> {
+        let altered = lock(&self.altered);
+        altered.objects.iter().filter(|(of, _)| *of == store).map(|(_, key)| key.clone()).collect()
+    }
+
+    fn object_changed(&self, from: NodeId, store: NodeId, key: &str) {
+        let mut altered = lock(&self.altered);
+        match altered.pending.remove(&(from, store, key.to_owned())) {
+            true => drop(altered.objects.insert((store, key.to_owned()))),
+            false => drop(altered.objects.remove(&(store, key.to_owned()))),
+        }
     }
 
     /// Returns true if production changed this store.
@@ -171,7 +194,15 @@ impl Interceptor for StoreFaultInterceptor {
                 UNAVAILABLE => InjectedResult::Unavailable,
                 UPLOADS_BROKEN => InjectedResult::UploadTruncated,
                 ANSWERS_LOST => InjectedResult::ResponseLost,
-                PUTS_ALTERED => InjectedResult::PutAltered(self.altered_put(key)),
+                PUTS_ALTERED => {
+                    let keeps = self.altered_put(key);
+                    if let ObjectRequest::Put { key } = call
+                        && keeps != AlteredPut::Nothing
+                    {
+                        lock(&self.log.altered).pending.insert((from, self.store, key.clone()));
+                    }
+                    InjectedResult::PutAltered(keeps)
+                }
                 _ => {
                     let (min, max) = RETRY_AFTER_MS;
                     let later = self.world.draw("store.retry-after", key) % (max - min + 1);
@@ -182,7 +213,8 @@ impl Interceptor for StoreFaultInterceptor {
         self.without_fault(is_list)
     }
 
-    fn object_changed(&self, from: NodeId, permission: Permission, _: &str) {
+    fn object_changed(&self, from: NodeId, permission: Permission, key: &str) {
+        self.log.object_changed(from, self.store, key);
         if self.production.contains(&from) {
             lock(&self.log.done).insert((self.kind, permission));
             lock(&self.log.tampered).insert(self.store);

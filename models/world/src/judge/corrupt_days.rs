@@ -44,6 +44,15 @@ impl CorruptDays {
         }
     }
 
+    /// Returns the days of which some disk's copy was corrupted.
+    pub fn days(&self) -> BTreeSet<ProjectDay> {
+        let day = |part: &CorruptPart| match part {
+            CorruptPart::Day(project_day) => Some(*project_day),
+            CorruptPart::Leases(_) => None,
+        };
+        self.seen.keys().filter_map(|(_, part)| day(part)).collect()
+    }
+
     /// Returns the times at which corruption may have kept a day of a disk from being compacted.
     pub fn excused(&self, disk: &str, project_day: ProjectDay) -> ExcusedPeriods {
         let parts = [CorruptPart::Day(project_day), CorruptPart::Leases(project_day.project)];

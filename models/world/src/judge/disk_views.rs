@@ -1,5 +1,6 @@
 //! Conversion of disk images to the oracle's views.
 
+use crate::cluster::store_faults::StoreLog;
 use latent_engine::sim::World;
 use latent_oracle::{DiskView, FileView, ProjectDay, day};
 use latent_ports::NodeId;
@@ -11,6 +12,17 @@ pub(super) const HINTS: &str = "hints/";
 /// Reads a node's disk as its processes see it, including unsynced data and removals.
 pub(super) fn view(world: &World, node: NodeId) -> DiskView {
     view_of(&world.node_name(node), world.disk_image(node).files())
+}
+
+/// Reads an object store's disk. Objects of which a planned fault had the store keep other bytes count as corrupted.
+pub(super) fn store_view(world: &World, node: NodeId, log: &StoreLog) -> DiskView {
+    let mut view = view(world, node);
+    let altered = log.altered_keys(node);
+    for file in &mut view.files {
+        let is_altered = |key: &str| altered.contains(key);
+        file.corrupted |= file.path.strip_prefix("objects/").is_some_and(is_altered);
+    }
+    view
 }
 
 /// Reads a node's disk as a power cut would leave it.

@@ -116,9 +116,10 @@ struct FaultInterval {
 pub(crate) struct Excuses {
     /// Node that repairs damaged disks at night.
     repairer: Option<String>,
-    budget: Option<OperatorBudget>,
-    /// Last time at which more was damaged than the budget allows, if an operator repairs it.
-    beyond_budget_ms: Option<i64>,
+    /// The scenario, if its operator repairs damage beyond the budget.
+    scenario: Option<Scenario<WorldConfig>>,
+    /// Time by which an operator must have repaired the damage that exceeds the budget, if there is any.
+    repaired_by_operator_ms: Option<i64>,
     faults: Vec<FaultInterval>,
     /// Restarts by operators, and nodes that stay away.
     restarts: Vec<FaultInterval>,
@@ -126,35 +127,29 @@ pub(crate) struct Excuses {
     exhausted_at_ms: BTreeMap<usize, i64>,
 }
 
-/// What the excuses know of a scenario whose operator repairs damage beyond the budget.
-#[derive(Clone, Debug)]
-struct OperatorBudget {
-    scenario: Scenario<WorldConfig>,
-    repaired_after_ms: i64,
-}
-
 impl Excuses {
     /// Creates excuses without faults; `repairer` is the node that repairs damaged disks at night.
     pub fn new(scenario: &Scenario<WorldConfig>, repairer: Option<String>) -> Excuses {
-        let budget = time_limits::operator_repair(&scenario.config).map(|repaired_after| OperatorBudget {
-            scenario: scenario.clone(),
-            repaired_after_ms: i64::try_from(repaired_after.as_millis()).unwrap_or(i64::MAX),
-        });
-        Excuses { repairer, budget, ..Excuses::default() }
+        let reacts = scenario.config.operator.is_some();
+        Excuses { repairer, scenario: reacts.then(|| scenario.clone()), ..Excuses::default() }
     }
 
     /// Returns the time by which an operator must have repaired the damage that exceeds the budget, if there is any.
     pub fn repaired_by_operator_ms(&self) -> Option<i64> {
-        Some(self.beyond_budget_ms?.saturating_add(self.budget.as_ref()?.repaired_after_ms))
+        self.repaired_by_operator_ms
     }
 
-    /// Updates the last time at which the faults that struck exceeded the budget.
-    fn update_beyond_budget(&mut self, outcomes: &[FaultOutcome]) {
-        let Some(OperatorBudget { scenario, .. }) = &self.budget else { return };
+    /// Updates the time of that repair from the faults that struck.
+    fn update_operator_repair(&mut self, outcomes: &[FaultOutcome]) {
+        let Some(scenario) = &self.scenario else { return };
         let budget = scenario.config.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
         let struck: Vec<Fault> = outcomes.iter().filter_map(as_struck).collect();
-        let excesses = excesses(struck.iter(), scenario, &budget);
-        self.beyond_budget_ms = excesses.iter().map(|excess| excess.at_ms).max();
+        let last_ms = excesses(struck.iter(), scenario, &budget).iter().map(|excess| excess.at_ms).max();
+        let has_corruption = struck.iter().any(|fault| corrupts(&fault.action));
+        let within = time_limits::operator_repair(&scenario.config, has_corruption);
+        self.repaired_by_operator_ms = last_ms
+            .zip(within)
+            .map(|(at_ms, within)| at_ms.saturating_add_unsigned(within.as_millis() as u64));
     }
 
     /// Updates the faults from their outcomes. `booted` returns the first boot of a node after a time.
@@ -168,7 +163,7 @@ impl Excuses {
         now_ms: i64,
         booted: impl Fn(&str, i64) -> Option<i64>,
     ) {
-        self.update_beyond_budget(&outcomes);
+        self.update_operator_repair(&outcomes);
         self.faults.clear();
         for (index, outcome) in outcomes.into_iter().enumerate() {
             let Some(from_ms) = outcome.triggered_at.map(|at| at.0) else { continue };
@@ -353,6 +348,12 @@ impl FaultScope {
     }
 }
 
+/// Whether the fault corrupts bytes of some files, and no others.
+fn corrupts(action: &FaultAction) -> bool {
+    use FaultAction::{BitRot, LatentSector, LostWrite, MisdirectedWrite};
+    matches!(action, BitRot(_) | LatentSector(_) | MisdirectedWrite(_) | LostWrite(_))
+}
+
 /// Returns the fault at the time at which it struck; `None` if it did not.
 fn as_struck(outcome: &FaultOutcome) -> Option<Fault> {
     let trigger = Trigger::AtMs(outcome.triggered_at?.0);
@@ -369,13 +370,7 @@ fn fault_interval(
     let one = |name: &String| vec![name.clone()];
     let (is_damage, is_clock) =
         (damages(action).is_some(), matches!(action, FaultAction::ClockStep(_) | FaultAction::ClockDrift(_)));
-    let is_corruption = matches!(
-        action,
-        FaultAction::BitRot(_)
-            | FaultAction::LatentSector(_)
-            | FaultAction::MisdirectedWrite(_)
-            | FaultAction::LostWrite(_)
-    );
+    let is_corruption = corrupts(action);
     let scope = match action {
         FaultAction::ShortRead(_) | FaultAction::GarbageTails(_) => return None,
         FaultAction::Condition(it) if it.name == SHORT_PAGES => return None,

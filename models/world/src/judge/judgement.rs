@@ -4,6 +4,7 @@ use super::compacted_days::CompactedDays;
 use latent_engine::verdict::{PendingWork, Violation};
 use latent_oracle::loss::{LossEpisode, LossSummary};
 use latent_oracle::{ExcusedPeriods, ProjectDay};
+use std::collections::BTreeSet;
 
 /// Title, and the sorted keys of a day's events before and after a loss.
 pub(crate) type SmallestLossKeys = (String, Vec<String>, Vec<String>);
@@ -18,6 +19,8 @@ pub(crate) struct Judgement {
     pub loss: LossSummary,
     /// Each time that a project-day lacked events.
     pub loss_episodes: Vec<(ProjectDay, LossEpisode)>,
+    /// Days of which planned faults corrupted some copy.
+    pub corrupt_days: BTreeSet<ProjectDay>,
     /// The smallest loss, if any loss was small enough to be named.
     pub smallest_loss: Option<SmallestLossKeys>,
     /// True if production lacks events at the end.

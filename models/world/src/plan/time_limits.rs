@@ -39,11 +39,17 @@ pub(crate) fn detection(config: &WorldConfig) -> Option<Duration> {
     audit.max(backup)
 }
 
+/// Time until every day has been scrubbed. The audit compares digests that disks remember, so bits that rot under them
+/// are noticed by the scrub.
+pub(crate) const SCRUB_CYCLE: Duration = Duration::from_secs(3 * 86_400);
+
 /// Returns the time in which an operator has restored a loss: its detection, the operator's reaction, and the recovery.
 /// `None`: no operator reacts.
-pub(crate) fn operator_repair(config: &WorldConfig) -> Option<Duration> {
+pub(crate) fn operator_repair(config: &WorldConfig, is_corruption: bool) -> Option<Duration> {
     let reaction = config.operator.as_ref()?.reaction.0;
-    Some(detection(config)? + reaction + Duration::from_millis(l4_recovery::WITHIN_MS.unsigned_abs()))
+    let scrub = if is_corruption { SCRUB_CYCLE } else { Duration::ZERO };
+    let recovery = Duration::from_millis(l4_recovery::WITHIN_MS.unsigned_abs());
+    Some(detection(config)? + scrub + reaction + recovery)
 }
 
 /// Returns the minimum healing duration, in whole hours, after which all laws can be checked.

@@ -113,6 +113,9 @@ impl FinishedRun<'_> {
     /// Returns true if an alarm about this loss reached the operator in time, or the loss was restored by then.
     fn is_detected(&self, project_day: ProjectDay, loss: LossEpisode, limit: Duration) -> bool {
         let from_ms = loss.after_ms.unwrap_or(i64::MIN);
+        // Rot is noticed by the scrub.
+        let is_corrupt = self.judgement.corrupt_days.contains(&project_day);
+        let limit = if is_corrupt { limit + time_limits::SCRUB_CYCLE } else { limit };
         let until_ms = self.judgement.alarm_excuses.due_ms(loss.first_seen_at_ms, limit.as_millis() as i64);
         if loss.restored_at_ms.is_some_and(|at_ms| at_ms <= until_ms) {
             return true;

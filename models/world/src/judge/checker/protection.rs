@@ -3,7 +3,7 @@
 use super::OracleChecker;
 use crate::actors::drill::DrillResult;
 use crate::cluster::node_ids::NodeIds;
-use crate::judge::disk_views::{days_of, view, view_of};
+use crate::judge::disk_views::{days_of, store_view, view_of};
 use crate::mutex::lock;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
@@ -99,7 +99,7 @@ impl OracleChecker {
             if self.store_log.is_tampered(*node) {
                 continue;
             }
-            let store = view(world, *node);
+            let store = store_view(world, *node, &self.store_log);
             promise.emptied_ms = self.emptied_ms.get(&store.name).copied();
             promise.excused = self.excuses.for_job(&self.job_dependencies.backup(&store.name));
             let client_state = self.client_state.clone();
@@ -127,8 +127,12 @@ impl OracleChecker {
             // The plan removed the contents of the store.
             retention.retention_ms = retention.retention_ms.min(now.at_ms - emptied_ms);
         }
-        let disks: Vec<DiskView> =
-            nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
+        let disks: Vec<DiskView> = nodes
+            .edges
+            .iter()
+            .chain(&nodes.tee_store)
+            .map(|node| store_view(world, *node, &self.store_log))
+            .collect();
         retention.undisturbed_since_ms = self.tee_disturbed_until_ms(&now, &disks).unwrap_or(i64::MIN / 2);
         let client_state = self.client_state.clone();
         let mut ledger = lock(&client_state.ledger);

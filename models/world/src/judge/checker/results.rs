@@ -34,6 +34,7 @@ impl OracleChecker {
             hung,
             loss,
             loss_episodes: self.loss.episodes().collect(),
+            corrupt_days: self.corrupt_days.days(),
             smallest_loss: self.smallest.map(|(_, keys)| keys),
             is_short: self.loss.has_current_loss(),
             missing_by_design: self.missing_by_design,

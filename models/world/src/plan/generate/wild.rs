@@ -18,7 +18,7 @@ use super::quiet_scenario::{DAY_MS, HOUR_MS, MINUTE_MS, span_ms};
 use super::world::hours;
 use super::{GeneratedScenario, about};
 use crate::plan::nemesis::{self, REPAIRED_AFTER_MS};
-use crate::plan::time_limits::min_healing;
+use crate::plan::time_limits::{SCRUB_CYCLE, min_healing};
 use crate::scenario::store_conditions::PUTS_ALTERED;
 use crate::scenario::{
     AuditSchedule, Deploy, DeployTarget, NodeNames, OperatorConfig, TeeFailurePolicy, TeeProtection,
@@ -268,6 +268,9 @@ fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let day = Day(i32::try_from(at_ms.div_euclid(DAY_MS)).unwrap_or(0) - back);
     let day_dir = format!("arb/{project}/{day}");
     let is_rot = draws.percent(30);
+    if is_rot {
+        scenario.config.healing.0 += SCRUB_CYCLE;
+    }
     let removed = if draws.percent(20) { format!("arb/{project}") } else { day_dir.clone() };
     for (number, node) in (0..).zip(disks) {
         let action = if is_rot {
