@@ -40,6 +40,14 @@ impl NodeNames {
         many.into_iter().flatten().chain(single.into_iter().flatten()).cloned().collect()
     }
 
+    /// Returns the nodes of the system by role; roles without nodes are left out.
+    pub fn roles(&self) -> Vec<Vec<String>> {
+        let many = [&self.edges, &self.ingest, &self.disks, &self.workers, &self.data_centers];
+        let single = [&self.tee_store, &self.backup, &self.audit];
+        let single = single.into_iter().flatten().map(|node| vec![node.clone()]);
+        many.into_iter().cloned().chain(single).filter(|nodes| !nodes.is_empty()).collect()
+    }
+
     /// Returns all object stores.
     pub fn stores(&self) -> Vec<String> {
         self.data_centers.iter().chain(&self.tee_store).cloned().collect()

@@ -69,8 +69,11 @@ impl<'a> Arbitrary<'a> for WildScenario {
             Trouble::AlteringStore,
         ]);
         let mut draws = Draws::new(bytes);
+        let exports = draws.pick(&[None, Some(6), Some(20)]);
         let GeneratedScenario(mut scenario) = bytes.arbitrary()?;
         scenario.name = "wild".to_owned();
+        // Customers see what the copies disagree on.
+        scenario.config.exports_per_project = exports.unwrap_or(scenario.config.exports_per_project);
         scenario.expect = Expectation::RECOVERED_OR_BETTER;
         match trouble {
             Trouble::LongOutage => long_outage(&mut scenario, &mut draws),
@@ -132,6 +135,13 @@ fn instant_ms(scenario: &Scenario<WorldConfig>, draws: &mut Draws, spare_ms: i64
     first + i64::from(draws.within(0, minutes)) * MINUTE_MS
 }
 
+/// Draws a role, and a node of it.
+fn node(scenario: &Scenario<WorldConfig>, draws: &mut Draws) -> String {
+    let roles = NodeNames::new(&scenario.config).roles();
+    let of_role = &roles[draws.within(0, roles.len() as u32 - 1) as usize];
+    of_role[draws.within(0, of_role.len() as u32 - 1) as usize].clone()
+}
+
 /// Draws a number of days, at most half of the run.
 fn days_ms(scenario: &Scenario<WorldConfig>, draws: &mut Draws) -> i64 {
     let days = draws.pick(&[2, 1, 4, 6]);
@@ -140,10 +150,8 @@ fn days_ms(scenario: &Scenario<WorldConfig>, draws: &mut Draws) -> i64 {
 
 /// One or two nodes, not both edges or both data centers, are down or isolated for days.
 fn long_outage(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
-    let names = NodeNames::new(&scenario.config).system();
     for _ in 0..draws.pick(&[1, 1, 2]) {
-        let (node, for_ms) = (draws.within(0, names.len() as u32 - 1), days_ms(scenario, draws));
-        let node = names[node as usize].clone();
+        let (node, for_ms) = (node(scenario, draws), days_ms(scenario, draws));
         let at_ms = instant_ms(scenario, draws, for_ms);
         let for_ms = Some(for_ms.unsigned_abs());
         let action = if draws.percent(50) {
@@ -209,16 +217,17 @@ fn power_loss(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     scenario.faults.push(Fault { trigger, action });
 }
 
-/// One node's clock is off by days, for an hour to four days.
+/// One or two clocks are off by days, for an hour to four days.
 fn wrong_clock(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
-    let names = NodeNames::new(&scenario.config).system();
-    let node = names[draws.within(0, names.len() as u32 - 1) as usize].clone();
-    let by_ms = draws.pick(&[3, 10, 40]) * DAY_MS;
-    let by_ms = if draws.percent(50) { by_ms } else { -by_ms };
-    let for_ms = draws.pick(&[HOUR_MS, DAY_MS, 4 * DAY_MS]);
-    let at_ms = instant_ms(scenario, draws, HOUR_MS);
-    let action = FaultAction::ClockStep(ClockStep { node, by_ms, for_ms: Some(for_ms.unsigned_abs()) });
-    scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
+    for _ in 0..draws.pick(&[1, 2]) {
+        let node = node(scenario, draws);
+        let by_ms = draws.pick(&[3, 10, 40]) * DAY_MS;
+        let by_ms = if draws.percent(50) { by_ms } else { -by_ms };
+        let for_ms = draws.pick(&[HOUR_MS, DAY_MS, 4 * DAY_MS]);
+        let at_ms = instant_ms(scenario, draws, HOUR_MS);
+        let action = FaultAction::ClockStep(ClockStep { node, by_ms, for_ms: Some(for_ms.unsigned_abs()) });
+        scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
+    }
 }
 
 /// A data center or the tee store confirms puts and keeps half, other bytes or nothing.
@@ -282,6 +291,9 @@ fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
         let trigger = Trigger::AtMs(at_ms + number * BETWEEN_HOSTS_MS);
         scenario.faults.push(Fault { trigger, action });
     }
+    if draws.percent(40) {
+        restart_disks(scenario, draws, at_ms);
+    }
     // The operator suspects the release, and waits for a good one.
     let rolled_back = Timestamp(UnixMs((at_ms + HOUR_MS).min(scenario.end().0.0)));
     let deploys = &mut scenario.config.deploys;
@@ -290,6 +302,16 @@ fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
         deploys.push(Deploy { at: rolled_back, release: GOOD.to_owned(), to: DeployTarget::All });
     }
     make_room_for_repair(scenario);
+}
+
+/// Restarts every disk within an hour, one after the other: a process that boots knows of no day that is gone.
+fn restart_disks(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws, from_ms: i64) {
+    let between_ms = draws.pick(&[2, 8]) * MINUTE_MS;
+    for (number, node) in (1..).zip(NodeNames::new(&scenario.config).disks) {
+        let action = FaultAction::Kill(Kill { node, restart_after_ms: Some(10_000), ..Kill::default() });
+        let trigger = Trigger::AtMs((from_ms + number * between_ms).min(scenario.end().0.0));
+        scenario.faults.push(Fault { trigger, action });
+    }
 }
 
 /// Extends healing until everything that was damaged by the end of the run is certainly repaired.

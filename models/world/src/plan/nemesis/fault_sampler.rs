@@ -13,6 +13,7 @@ use latent_engine::sim::{
     LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, ReadsAfterFailedSync,
     RemoveDirectory, ShortRead, SlowDisk, SyncFailure, Trigger, keyed_draw,
 };
+use latent_pipeline::zone::Day;
 
 const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
@@ -84,12 +85,14 @@ impl FaultSampler<'_> {
         item(self.random.size_bits(part), of)
     }
 
-    /// Draws a node; Arb disks twice as often as all other nodes together.
+    /// Draws a node: half of the times a disk of Arb, otherwise a role and one of its nodes, so that a role with one node
+    /// is not rarer than another.
     fn node(&self, part: u32) -> String {
-        if self.within(part, 0, 2) > 0 {
+        if self.within(part, 0, 1) > 0 {
             self.disk(part + 1)
         } else {
-            self.pick(part + 1, &self.names.system())
+            let of_role = self.pick(part + 117, &self.names.roles());
+            self.pick(part + 1, &of_role)
         }
     }
 
@@ -167,8 +170,13 @@ impl FaultSampler<'_> {
         }
         let projects: u32 = self.scenario.config.tenants.iter().map(|class| class.count).sum();
         let project = self.within(2, 1, u64::from(projects.max(1)));
-        let path = self.pick(3, &["arb".to_owned(), format!("arb/{project}")]);
-        (self.time_trigger(), FaultAction::RemoveDirectory(RemoveDirectory { node: self.disk(0), path }))
+        let at_ms = self.at_ms(90);
+        let back = self.within(5, 0, 3);
+        let day = Day(i32::try_from(at_ms.div_euclid(DAY_MS.cast_signed())).unwrap_or(0) - back as i32);
+        let path =
+            self.pick(3, &["arb".to_owned(), format!("arb/{project}"), format!("arb/{project}/{day}")]);
+        let action = FaultAction::RemoveDirectory(RemoveDirectory { node: self.disk(0), path });
+        (Trigger::AtMs(at_ms), action)
     }
 
     fn process(&self) -> (Trigger, FaultAction) {
@@ -196,12 +204,9 @@ impl FaultSampler<'_> {
                 FaultAction::PowerLoss(PowerLoss { nodes, restart_after_ms: restart_ms, keeps: None })
             }
             FaultKind::NewDisk => {
-                // Nodes without copies lose what they remember.
-                let others = [&self.names.ingest, &self.names.workers];
-                let single = [&self.names.audit, &self.names.backup];
-                let others: Vec<String> =
-                    others.into_iter().flatten().chain(single.into_iter().flatten()).cloned().collect();
-                let node = if self.within(6, 0, 4) == 0 { self.pick(7, &others) } else { self.disk(5) };
+                // Edges and stores lose copies, within their budgets; nodes without copies lose what they remember.
+                let of_role = self.pick(7, &self.names.roles());
+                let node = if self.within(6, 0, 2) == 0 { self.pick(8, &of_role) } else { self.disk(5) };
                 return (
                     self.time_trigger(),
                     FaultAction::NewDisk(NewDisk { node, restart_after_ms: restart_ms }),

@@ -64,7 +64,19 @@ static REFERRERS: [&str; 4] =
 /// Numbers that change when parsed as a float and printed again.
 static NUMBERS: [&str; 8] =
     ["1.50", "19.90", "1e3", "0.30000000000000004", "9007199254740993", "-0.0", "2.5E-7", "100.000"];
-static NOTES: [&str; 5] = ["", "line one\\nline two", "tab\\there", "na\\u00efve \\u2603", "🙂 ok"];
+/// Texts that a careless scanner takes for the end of a string, for structure, or for white space between tokens.
+static NOTES: [&str; 10] = [
+    "",
+    "line one\\nline two",
+    "tab\\there",
+    "na\\u00efve \\u2603",
+    "🙂 ok",
+    "C:\\\\",
+    "C:\\\\new  folder\\\\",
+    "{ \\\"a\\\" : [ 1 , 2 ] }",
+    "said \\\"a , b\\\" : ]}",
+    "\\\\\\\" , \\\\u0041",
+];
 
 const KINDS: u64 = 16;
 
