@@ -1,7 +1,8 @@
 use super::*;
+use crate::scenario::store_conditions::SHORT_PAGES;
 use latent_engine::sim::{
-    BitRot, ClockStep, Condition, CutLink, DiskError, Fault, Isolate, Kill, LostWrite, OpKind, Partition,
-    Trigger,
+    BitRot, ClockStep, Condition, CutLink, DiskError, Fault, FaultAction, Isolate, Kill, LostWrite, OpKind,
+    Partition, Trigger,
 };
 use latent_ports::UnixMs;
 

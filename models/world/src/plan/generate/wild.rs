@@ -37,6 +37,8 @@ use std::time::Duration;
 
 /// Retention of the tee if a project-day is lost: longer than its age at the time of an audit that faults delay.
 const TEE_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+/// Time after a loss, or after a deploy, at which a good release is deployed.
+const ROLL_BACK_AFTER_MS: i64 = 2 * HOUR_MS;
 /// Name of the default release.
 const GOOD: &str = "good";
 /// Time between two hosts of a script that runs on every host.
@@ -294,14 +296,27 @@ fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     if draws.percent(40) {
         restart_disks(scenario, draws, at_ms);
     }
-    // The operator suspects the release, and waits for a good one.
-    let rolled_back = Timestamp(UnixMs((at_ms + HOUR_MS).min(scenario.end().0.0)));
-    let deploys = &mut scenario.config.deploys;
-    deploys.retain(|deploy| deploy.at < rolled_back);
-    if deploys.iter().any(|deploy| deploy.release != GOOD) {
-        deploys.push(Deploy { at: rolled_back, release: GOOD.to_owned(), to: DeployTarget::All });
-    }
+    roll_back(scenario, at_ms);
     make_room_for_repair(scenario);
+}
+
+/// The operator suspects the release: a good one is deployed two hours after the loss, or after the last deploy, which
+/// has then reached every node.
+fn roll_back(scenario: &mut Scenario<WorldConfig>, lost_ms: i64) {
+    let end_ms = scenario.end().0.0;
+    let deploys = &mut scenario.config.deploys;
+    deploys.retain(|deploy| deploy.at.0.0 + ROLL_BACK_AFTER_MS < end_ms);
+    for deploy in deploys.iter_mut() {
+        if let DeployTarget::Rolling { pause } = &mut deploy.to {
+            *pause = span_ms(2 * MINUTE_MS);
+        }
+    }
+    if deploys.iter().all(|deploy| deploy.release == GOOD) {
+        return;
+    }
+    let last_ms = deploys.iter().map(|deploy| deploy.at.0.0).max().unwrap_or(lost_ms);
+    let at = Timestamp(UnixMs((last_ms.max(lost_ms) + ROLL_BACK_AFTER_MS).min(end_ms)));
+    deploys.push(Deploy { at, release: GOOD.to_owned(), to: DeployTarget::All });
 }
 
 /// Restarts every disk within an hour, one after the other: a process that boots knows of no day that is gone.
