@@ -6,6 +6,8 @@
 
 use super::{WorldCase, normalized};
 use crate::scenario::{Topology, WorldConfig};
+use latent_engine::Scenario;
+use latent_engine::verdict::Outcome;
 use std::collections::BTreeSet;
 
 /// Selects the number of nodes of a kind.
@@ -24,12 +26,14 @@ enum RemovablePart {
     Tee,
 }
 
-fn parts(config: &WorldConfig) -> Vec<RemovablePart> {
-    let (topology, protection) = (&config.topology, &config.protection);
+/// Returns what can be removed. A case that must end with a recovery keeps what makes one possible.
+fn parts(scenario: &Scenario<WorldConfig>) -> Vec<RemovablePart> {
+    let (topology, protection) = (&scenario.config.topology, &scenario.config.protection);
+    let is_recovered = scenario.expect.worst() == Outcome::Recovered;
     let whole = [
-        (RemovablePart::Audit, protection.audit.is_some()),
-        (RemovablePart::Backup, protection.backup.is_some()),
-        (RemovablePart::Tee, protection.tee.is_some()),
+        (RemovablePart::Audit, protection.audit.is_some() && !is_recovered),
+        (RemovablePart::Backup, protection.backup.is_some() && !is_recovered),
+        (RemovablePart::Tee, protection.tee.is_some() && !is_recovered),
     ];
     let mut parts: Vec<RemovablePart> =
         whole.into_iter().filter(|(_, is_there)| *is_there).map(|(it, _)| it).collect();
@@ -47,13 +51,13 @@ fn parts(config: &WorldConfig) -> Vec<RemovablePart> {
 }
 
 pub(super) fn count(case: &WorldCase) -> usize {
-    parts(&case.scenario.config).len()
+    parts(&case.scenario).len()
 }
 
 pub(super) fn without(case: &WorldCase, indices: &BTreeSet<usize>) -> Option<WorldCase> {
     let mut case = case.clone();
+    let parts = parts(&case.scenario);
     let config = &mut case.scenario.config;
-    let parts = parts(config);
     for part in indices.iter().filter_map(|index| parts.get(*index)) {
         match part {
             RemovablePart::OneOf(kind) => *kind(&mut config.topology) -= 1,
