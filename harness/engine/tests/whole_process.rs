@@ -377,7 +377,7 @@ fn scenarios_and_schema_are_listed() {
     insta::assert_snapshot!(text(&wal(&["scenarios"]).stdout), @"
     correct       clean                   1m  The power fails; nothing that was told safe is lost.
     missing-sync  clean                   1m  The same, with the planted bug.
-    generated     clean               varies  A scenario generated from the seed: generated@7. The default of `sweep`.
+    generated     clean               varies  Generated from the seed, as generated@7: up to 20 records, and one log in four has the bug. The default of `sweep`.
     ");
     let schema: Value = serde_json::from_slice(&wal(&["schema"]).stdout).expect("it is JSON");
     assert_eq!(schema["properties"]["records"]["minimum"], 0);

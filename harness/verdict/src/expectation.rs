@@ -110,8 +110,24 @@ impl FromStr for Expectation {
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for Expectation {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Expectation, D::Error> {
-        let name = <String as serde::Deserialize>::deserialize(from)?;
-        name.parse().map_err(|_| <D::Error as serde::de::Error>::unknown_variant(&name, Expectation::NAMES))
+        from.deserialize_str(ExpectationVisitor)
+    }
+}
+
+/// A visitor, so that the deserializer adds the place of an unknown name to the error.
+#[cfg(feature = "serde")]
+struct ExpectationVisitor;
+
+#[cfg(feature = "serde")]
+impl serde::de::Visitor<'_> for ExpectationVisitor {
+    type Value = Expectation;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Expectation, E> {
+        name.parse().map_err(|_| E::unknown_variant(name, Expectation::NAMES))
     }
 }
 

@@ -187,7 +187,7 @@ fn scenarios_are_listed() {
     assert_eq!(output.status.code(), Some(0));
     let listed = text(&output.stdout);
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    let with_drawn: Vec<&str> = BUILT_IN.into_iter().chain(["generated"]).collect();
+    let with_drawn: Vec<&str> = BUILT_IN.into_iter().chain(["generated", "wild"]).collect();
     assert_eq!(names, with_drawn);
     reviewed().bind(|| insta::assert_snapshot!("scenarios", listed));
 }

@@ -140,7 +140,7 @@ fn an_unknown_expectation() {
     late.json:6:13: unknown choice `recoverd` in /expect
         6 |   "expect": "recoverd",
           |             ^^^^^^^^^^
-      did you mean `recovered`? known here: clean, recovered, recoverable-but-missing, unrecoverable-by-design, unrecoverable-loss, violated, hung, nondeterministic
+      did you mean `recovered`? known here: clean, recovered, recoverable-but-missing, unrecoverable-by-design, unrecoverable-loss, violated, hung, nondeterministic, recovered-or-better, recoverable-but-missing-or-better, unrecoverable-by-design-or-better, unrecoverable-loss-or-better
     "#);
 }
 

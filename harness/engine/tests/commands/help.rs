@@ -153,7 +153,8 @@ fn each_command_has_help() {
     Usage: wal print [OPTIONS] [SCENARIO[@SEED]]
 
     Arguments:
-      [SCENARIO[@SEED]]  A built-in scenario's name, a file, or `generated@7`
+      [SCENARIO[@SEED]]  A built-in scenario's name, a file, or `generated@7`; with --bytes, the name of
+                         a generator
 
     Options:
           --seed <N>        Use this seed; the same as SCENARIO@SEED

@@ -109,7 +109,8 @@ const ROWS: [(&str, [&str; 4]); 22] = [
         [
             "Each data center alone holds every acknowledged event up to its backup's stated position, and that \
              position is younger than the interval plus slack. Kinds: missing and not-backed-up (events), \
-             object-missing, object-damaged, stale (the newest backup is too old), no-backup (none is readable).",
+             object-missing, object-damaged, expired-early (gone before its retention ended), stale (the newest backup \
+             is too old), no-backup (none is readable).",
             "It is what is left when production is gone. `not-backed-up` is not lost yet; `missing` is.",
             "A backup that reads too few replicas, takes its position before the data is durable, or skips a project \
              without saying so.",

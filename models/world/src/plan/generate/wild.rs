@@ -1,8 +1,8 @@
 //! Generates a wild scenario: a generated one, and a time of trouble that is longer or larger than every window that
 //! the generator stays within.
 //!
-//! Modelled: a node that is away for days, a disk that is replaced while another is away, all holders of a write that
-//! lose power at once, a clock that is wrong by days, a store that for days keeps other bytes than it confirms, and a
+//! Modelled: a node that is away for days, a disk that is replaced while another is away, an edge whose disk is replaced
+//! several times, all holders of a write that lose power at once, clocks that are wrong by days, a store that for days keeps other bytes than it confirms, and a
 //! project-day that is removed from every disk, or rots on
 //! every disk. Only the last exceeds the fault budget. Its events are within what the tee holds, an audit and an operator are
 //! there, and nothing else harms the tee, so the scenario expects that a recovery brings everything back.
@@ -41,6 +41,10 @@ const TEE_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 const ROLL_BACK_AFTER_MS: i64 = 2 * HOUR_MS;
 /// Name of the default release.
 const GOOD: &str = "good";
+/// Retention of the tee if the lost day is older: only backups hold it.
+const SHORT_TEE_RETENTION: Duration = Duration::from_secs(2 * 86_400);
+/// Shortest run in which a day is lost that is older than a short tee.
+const BEYOND_TEE_RUN: Duration = Duration::from_secs(7 * 86_400);
 /// Time between two hosts of a script that runs on every host.
 const BETWEEN_HOSTS_MS: i64 = 2_000;
 
@@ -53,6 +57,7 @@ pub struct WildScenario(pub Scenario<WorldConfig>);
 enum Trouble {
     LongOutage,
     ReplacedWhileAway,
+    ReplacedEdge,
     PowerLoss,
     WrongClock,
     AlteringStore,
@@ -66,6 +71,7 @@ impl<'a> Arbitrary<'a> for WildScenario {
             Trouble::LostDay,
             Trouble::LostDay,
             Trouble::ReplacedWhileAway,
+            Trouble::ReplacedEdge,
             Trouble::PowerLoss,
             Trouble::WrongClock,
             Trouble::AlteringStore,
@@ -80,6 +86,7 @@ impl<'a> Arbitrary<'a> for WildScenario {
         match trouble {
             Trouble::LongOutage => long_outage(&mut scenario, &mut draws),
             Trouble::ReplacedWhileAway => replaced_while_away(&mut scenario, &mut draws),
+            Trouble::ReplacedEdge => replaced_edge(&mut scenario, &mut draws),
             Trouble::PowerLoss => power_loss(&mut scenario, &mut draws),
             Trouble::WrongClock => wrong_clock(&mut scenario, &mut draws),
             Trouble::AlteringStore => altering_store(&mut scenario, &mut draws),
@@ -99,7 +106,7 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<WorldConfig> {
 
 /// The draws of the trouble. They come before those of the scenario, which depend on nothing of the trouble.
 struct Draws {
-    words: [u64; 24],
+    words: [u64; 40],
     used: usize,
 }
 
@@ -122,6 +129,7 @@ impl Trouble {
         match self {
             Trouble::LongOutage => "Nodes are away for days.",
             Trouble::ReplacedWhileAway => "Disks are replaced while another is away.",
+            Trouble::ReplacedEdge => "An edge's disk is replaced again and again.",
             Trouble::PowerLoss => "All holders of a write lose power at once.",
             Trouble::WrongClock => "A clock is wrong by days.",
             Trouble::AlteringStore => "A store keeps other bytes than it confirms, for days.",
@@ -190,6 +198,32 @@ fn replaced_while_away(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) 
     make_room_for_repair(scenario);
 }
 
+/// The disk of one edge is replaced two to four times, at an operation or at any time.
+fn replaced_edge(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+    let names = NodeNames::new(&scenario.config);
+    // The trouble needs the fault budget of the tee for itself.
+    let tee: Vec<&String> = names.edges.iter().chain(&names.tee_store).collect();
+    scenario.faults.retain(|fault| {
+        !nemesis::damages(&fault.action).is_some_and(|node| tee.iter().any(|one| *one == node))
+    });
+    let node = names.edges[draws.within(0, names.edges.len() as u32 - 1) as usize].clone();
+    for _ in 0..draws.pick(&[2, 3, 4]) {
+        let at_ms = instant_ms(scenario, draws, HOUR_MS);
+        let trigger = match draws.percent(50) {
+            true => Trigger::AtMs(at_ms),
+            false => Trigger::NthOp {
+                node: node.clone(),
+                op: OpKind::Append,
+                path_prefix: String::new(),
+                n: u64::from(draws.within(1, 20)),
+                after_ms: (at_ms - scenario.start.0.0).unsigned_abs(),
+            },
+        };
+        let action = FaultAction::NewDisk(NewDisk { node: node.clone(), restart_after_ms: 60_000 });
+        scenario.faults.push(Fault { trigger, action });
+    }
+}
+
 /// Every node of one or two roles loses power at the same sync, and nothing un-synced is left.
 fn power_loss(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let names = NodeNames::new(&scenario.config);
@@ -219,10 +253,16 @@ fn power_loss(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     scenario.faults.push(Fault { trigger, action });
 }
 
-/// One or two clocks are off by days, for an hour to four days.
+/// One or two clocks, or those of as many disks as the median tolerates, are off by days, for an hour to four days.
 fn wrong_clock(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
-    for _ in 0..draws.pick(&[1, 2]) {
-        let node = node(scenario, draws);
+    let disks = NodeNames::new(&scenario.config).disks;
+    let first = draws.within(0, disks.len() as u32 - 1) as usize;
+    let most = (disks.len() - 1) / 2;
+    let nodes: Vec<String> = match draws.percent(50) {
+        true => (0..most).map(|offset| disks[(first + offset) % disks.len()].clone()).collect(),
+        false => (0..draws.pick(&[1, 2])).map(|_| node(scenario, draws)).collect(),
+    };
+    for node in nodes {
         let by_ms = draws.pick(&[3, 10, 40]) * DAY_MS;
         let by_ms = if draws.percent(50) { by_ms } else { -by_ms };
         let for_ms = draws.pick(&[HOUR_MS, DAY_MS, 4 * DAY_MS]);
@@ -249,9 +289,12 @@ fn altering_store(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
 /// project, or a bad batch of disks flips bits in each copy.
 fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let config = &mut scenario.config;
-    // What brings the day back.
+    // What brings the day back: mostly the tee, and beyond a short one a backup.
+    let is_beyond_tee =
+        config.protection.backup.is_some() && scenario.run_for.0 >= BEYOND_TEE_RUN && draws.percent(35);
+    let retention = if is_beyond_tee { SHORT_TEE_RETENTION } else { TEE_RETENTION };
     config.protection.tee =
-        Some(TeeProtection { retention: Span(TEE_RETENTION), on_failure: TeeFailurePolicy::Reject });
+        Some(TeeProtection { retention: Span(retention), on_failure: TeeFailurePolicy::Reject });
     if let Some(backup) = &mut config.protection.backup {
         backup.retention.0 = backup.retention.0.max(TEE_RETENTION + backup.interval.0);
     }
@@ -265,8 +308,11 @@ fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let projects: u32 = config.tenants.iter().map(|class| class.count).sum();
     let project = draws.within(1, projects.max(1));
     let disks = NodeNames::new(config).disks;
-    let at_ms = instant_ms(scenario, draws, HOUR_MS);
-    let back = draws.pick(&[0, 1, 3, 4]);
+    let mut at_ms = instant_ms(scenario, draws, HOUR_MS);
+    if is_beyond_tee {
+        at_ms = at_ms.max(scenario.start.0.0 + 6 * DAY_MS);
+    }
+    let back = if is_beyond_tee { 5 } else { draws.pick(&[0, 1, 3, 4]) };
     if draws.percent(40) {
         // What the audit remembers is gone when the day is.
         let node = "audit".to_owned();

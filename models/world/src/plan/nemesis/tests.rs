@@ -50,7 +50,7 @@ fn object_store_faults_need_an_object_store() {
         other => panic!("{other:?}"),
     };
     let met: BTreeSet<(String, String)> = faults.iter().map(of).collect();
-    assert_eq!(met.len(), 5 * 3, "five conditions at two data centers and the tee store: {met:?}");
+    assert_eq!(met.len(), 6 * 3, "six conditions at two data centers and the tee store: {met:?}");
 }
 
 #[test]
