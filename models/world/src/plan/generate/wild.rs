@@ -207,6 +207,10 @@ fn replaced_edge(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
         !nemesis::damages(&fault.action).is_some_and(|node| tee.iter().any(|one| *one == node))
     });
     let node = names.edges[draws.within(0, names.edges.len() as u32 - 1) as usize].clone();
+    if let Some(tee) = &mut scenario.config.protection.tee {
+        // Only this edge knows of its open gaps.
+        tee.on_failure = TeeFailurePolicy::Reject;
+    }
     for _ in 0..draws.pick(&[2, 3, 4]) {
         let at_ms = instant_ms(scenario, draws, HOUR_MS);
         let trigger = match draws.percent(50) {
@@ -290,8 +294,8 @@ fn altering_store(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
 fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let config = &mut scenario.config;
     // What brings the day back: mostly the tee, and beyond a short one a backup.
-    let is_beyond_tee =
-        config.protection.backup.is_some() && scenario.run_for.0 >= BEYOND_TEE_RUN && draws.percent(35);
+    let has_backup = config.protection.backup.is_some();
+    let is_beyond_tee = has_backup && scenario.run_for.0 >= BEYOND_TEE_RUN && draws.percent(35);
     let retention = if is_beyond_tee { SHORT_TEE_RETENTION } else { TEE_RETENTION };
     config.protection.tee =
         Some(TeeProtection { retention: Span(retention), on_failure: TeeFailurePolicy::Reject });
@@ -328,7 +332,10 @@ fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     if is_rot {
         scenario.config.healing.0 += SCRUB_CYCLE;
     }
-    let removed = if draws.percent(20) { format!("arb/{project}") } else { day_dir.clone() };
+    // Older days of the project must be within the tee too, or in a backup.
+    let is_project_held = at_ms - scenario.start.0.0 < 4 * DAY_MS || has_backup;
+    let removed =
+        if draws.percent(20) && is_project_held { format!("arb/{project}") } else { day_dir.clone() };
     for (number, node) in (0..).zip(disks) {
         let action = if is_rot {
             let path_prefix = format!("{day_dir}/");

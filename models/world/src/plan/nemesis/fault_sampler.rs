@@ -5,7 +5,7 @@
 //! strikes, `follow_up` the second fault of a pair.
 
 use crate::plan::draws::between;
-use crate::scenario::{FaultKind, NodeNames, WorldConfig, store_conditions};
+use crate::scenario::{FaultKind, NodeNames, TeeFailurePolicy, WorldConfig, store_conditions};
 use latent_engine::Scenario;
 use latent_engine::sim::{
     BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashLoop, CrashPolicy, CutLink, DegradeLink,
@@ -205,7 +205,13 @@ impl FaultSampler<'_> {
             }
             FaultKind::NewDisk => {
                 // Edges and stores lose copies, within their budgets; nodes without copies lose what they remember.
-                let of_role = self.pick(7, &self.names.roles());
+                let mut roles = self.names.roles();
+                let tee = self.scenario.config.protection.tee.as_ref();
+                if tee.is_some_and(|tee| tee.on_failure == TeeFailurePolicy::AcceptAndRecordGap) {
+                    // Only an edge knows of its open gaps.
+                    roles.retain(|nodes| *nodes != self.names.edges);
+                }
+                let of_role = self.pick(7, &roles);
                 let node = if self.within(6, 0, 2) == 0 { self.pick(8, &of_role) } else { self.disk(5) };
                 return (
                     self.time_trigger(),
