@@ -149,6 +149,19 @@ impl LossTracker {
         }
     }
 
+    /// Records a loss that only a reader saw: the next check that covers the day shows whether it lasts.
+    pub fn record_seen_by_reader(&mut self, project_day: ProjectDay, at_ms: i64) {
+        let day = self.days.entry(project_day).or_default();
+        if !day.is_open {
+            day.episodes.push(LossEpisode {
+                after_ms: day.whole_at_ms,
+                first_seen_at_ms: at_ms,
+                restored_at_ms: None,
+            });
+            day.is_open = true;
+        }
+    }
+
     /// Records a drill: what production and `restored` both lack is unrecoverable. `None`: the drill did not end, and
     /// shows nothing.
     pub fn record_drill(
@@ -306,6 +319,21 @@ mod tests {
         let days: Vec<_> = summary.days.iter().map(|day| (day.project, day.lost, day.lost_ppm)).collect();
         assert_eq!(days, [(17, 1, 5_000), (18, 10, 1_000_000)]);
         assert_eq!(summary.days[0].day, "2016-02-22");
+    }
+
+    #[test]
+    fn a_loss_that_a_reader_saw_ends_with_the_next_check_that_finds_the_day_whole() {
+        let all = recs(2);
+        let ledger = TestClients::new().acked(17, &all).ledger;
+        let mut tracker = LossTracker::default();
+        tracker.record_seen_by_reader(PROJECT_DAY, 3);
+        tracker.record_seen_by_reader(PROJECT_DAY, 4);
+        let held = read_view(&[TestDisk::default().with_day(PROJECT_DAY, &all)]);
+        let context = CheckContext { at_ms: 7, ..noon_context() };
+        tracker.record_check(&ledger, &held, &BTreeSet::new(), &context);
+        let episode = LossEpisode { after_ms: None, first_seen_at_ms: 3, restored_at_ms: Some(7) };
+        assert_eq!(tracker.episodes().collect::<Vec<_>>(), [(PROJECT_DAY, episode)]);
+        assert!(!tracker.has_current_loss() && tracker.summary(&ledger).days.is_empty());
     }
 
     /// A drill determines the unrecoverable events only if it ends.

@@ -1,6 +1,7 @@
 //! Checks of the exports that customers read.
 
 use super::OracleChecker;
+use super::protection::project_day;
 use crate::cluster::node_ids::NodeIds;
 use crate::mutex::lock;
 use crate::observe::client_state::ExportResult;
@@ -63,6 +64,11 @@ impl OracleChecker {
                 Err(failed) => found.extend(failed),
             }
             drop(ledger);
+            for lost in found.iter().filter(|violation| violation.loses_items) {
+                if let Some(project_day) = project_day(lost) {
+                    self.loss.record_seen_by_reader(project_day, at_ms);
+                }
+            }
             self.report(found);
         }
     }

@@ -60,7 +60,7 @@ impl OpenGapEvents {
     }
 }
 
-fn project_day(found: &Violation) -> Option<ProjectDay> {
+pub(super) fn project_day(found: &Violation) -> Option<ProjectDay> {
     let project = found.subject.strip_prefix('p')?.parse().ok()?;
     Some(ProjectDay { project, day: day::parse_day(found.label(day::DAY_LABEL)?)? })
 }

@@ -200,6 +200,9 @@ fn replaced_while_away(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) 
 
 /// The disk of one edge is replaced two to four times, at an operation or at any time.
 fn replaced_edge(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+    // A single edge has no peer that holds its requests too.
+    let edges = &mut scenario.config.topology.edges;
+    *edges = (*edges).max(2);
     let names = NodeNames::new(&scenario.config);
     // The trouble needs the fault budget of the tee for itself.
     let tee: Vec<&String> = names.edges.iter().chain(&names.tee_store).collect();

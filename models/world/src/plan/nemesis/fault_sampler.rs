@@ -207,8 +207,9 @@ impl FaultSampler<'_> {
                 // Edges and stores lose copies, within their budgets; nodes without copies lose what they remember.
                 let mut roles = self.names.roles();
                 let tee = self.scenario.config.protection.tee.as_ref();
-                if tee.is_some_and(|tee| tee.on_failure == TeeFailurePolicy::AcceptAndRecordGap) {
-                    // Only an edge knows of its open gaps.
+                let has_gaps = tee.is_some_and(|tee| tee.on_failure == TeeFailurePolicy::AcceptAndRecordGap);
+                if has_gaps || self.names.edges.len() < 2 {
+                    // Only an edge knows of its open gaps, and a single one has no peer.
                     roles.retain(|nodes| *nodes != self.names.edges);
                 }
                 let of_role = self.pick(7, &roles);
