@@ -123,7 +123,6 @@ pub(super) struct OracleChecker {
     quarantined_dirs: Vec<(NodeId, String)>,
     /// Number of these directories that were in the scope of a check.
     quarantined_dirs_checked: usize,
-    tee_store_emptied_ms: Option<i64>,
     /// Time at which a fault removed contents of a node, by name.
     emptied_ms: BTreeMap<String, i64>,
     /// Maximum number of events that a drill lacked because their requests are in open gaps of the tee.
@@ -203,7 +202,6 @@ impl OracleChecker {
             dirty: DirtySegmentChecker::default(),
             quarantined_dirs: Vec::new(),
             quarantined_dirs_checked: 0,
-            tee_store_emptied_ms: None,
             emptied_ms: BTreeMap::new(),
             missing_by_design: 0,
         }
@@ -233,10 +231,7 @@ impl OracleChecker {
                 FaultLogEntry::Quarantined(node, path) => self.quarantined_dirs.push((node, path)),
                 FaultLogEntry::DiskReplaced(name) => {
                     self.disk_emptied(&name);
-                    self.emptied_ms.insert(name.clone(), now_ms);
-                    if nodes.tee_store.is_some_and(|store| *world.node_name(store) == *name) {
-                        self.tee_store_emptied_ms = Some(now_ms);
-                    }
+                    self.emptied_ms.insert(name, now_ms);
                 }
             }
         }

@@ -23,12 +23,12 @@
 mod fault_interval;
 
 use crate::plan::nemesis::REPAIRED_AFTER_MS;
-use crate::plan::nemesis::fault_budget::excesses;
+use crate::plan::nemesis::fault_budget::{excesses, struck};
 use crate::plan::time_limits;
 use crate::scenario::WorldConfig;
 use fault_interval::{FaultInterval, FaultScope, corrupts, fault_interval};
 use latent_engine::Scenario;
-use latent_engine::sim::{Fault, FaultOutcome, Trigger, World};
+use latent_engine::sim::{FaultOutcome, World};
 use latent_oracle::ExcusedPeriods;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,7 +114,7 @@ impl Excuses {
     fn update_operator_repair(&mut self, outcomes: &[FaultOutcome]) {
         let Some(scenario) = &self.scenario else { return };
         let budget = scenario.config.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
-        let struck: Vec<Fault> = outcomes.iter().filter_map(as_struck).collect();
+        let struck = struck(outcomes);
         let last_ms = excesses(struck.iter(), scenario, &budget).iter().map(|excess| excess.at_ms).max();
         let has_corruption = struck.iter().any(|fault| corrupts(&fault.action));
         let within = time_limits::operator_repair(&scenario.config, has_corruption);
@@ -241,12 +241,6 @@ fn below_quorum(each: &BTreeMap<&str, Vec<(i64, i64)>>, group: &QuorumGroup) -> 
         group.nodes.len() - scope < group.min
     };
     edges.windows(2).filter(|pair| is_short(pair[0])).map(|pair| (pair[0], pair[1])).collect()
-}
-
-/// Returns the fault at the time at which it struck; `None` if it did not.
-fn as_struck(outcome: &FaultOutcome) -> Option<Fault> {
-    let trigger = Trigger::AtMs(outcome.triggered_at?.0);
-    Some(Fault { trigger, action: outcome.fault.action.clone() })
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use crate::cluster::store_access::StoreKind;
 use crate::mutex::lock;
 use crate::plan::nemesis::fault_budget;
 use crate::scenario::OperatorAction;
-use latent_engine::sim::{Fault, Trigger};
 use latent_engine::verdict::{OutcomeFacts, Restoration};
 use latent_engine::{Detection, Verdict, humanize};
 use latent_oracle::{ProjectDay, day};
@@ -20,12 +19,7 @@ impl FinishedRun<'_> {
     fn budget_excess(&self) -> Option<String> {
         let budget =
             self.state.scenario.config.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
-        let outcomes = self.state.world.fault_outcomes();
-        let struck = outcomes.iter().filter_map(|outcome| {
-            let trigger = Trigger::AtMs(outcome.triggered_at?.0);
-            Some(Fault { trigger, action: outcome.fault.action.clone() })
-        });
-        let struck: Vec<Fault> = struck.collect();
+        let struck = fault_budget::struck(&self.state.world.fault_outcomes());
         fault_budget::exceeded(struck.iter(), self.state.scenario, &budget).or_else(|| self.in_open_gaps())
     }
 

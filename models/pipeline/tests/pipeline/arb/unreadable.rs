@@ -10,6 +10,10 @@ use latent_pipeline::zone::Day;
 use latent_sim::{BitRot, DiskError, Fault, FaultAction, LatentSector, MisdirectedWrite, OpKind, Trigger};
 use std::time::Duration;
 
+/// Draws that select different bits of a file.
+const ROT_PICKS: [u64; 5] =
+    [5, 0x1234_5678_9abc_def0, u64::MAX / 2, u64::MAX / 3 * 2, 1_236_027_944_963_407_872];
+
 const DAY: Day = DAYS[0];
 
 fn unreadable(path: &str) -> Fault {
@@ -150,7 +154,7 @@ fn bit_rot_in_an_unread_day_is_found_within_three_nights() {
 /// and was left out as a write that a crash had cut short.
 #[test]
 fn a_rotten_last_frame_written_by_this_process_is_damage_not_an_unfinished_write() {
-    for pick in [5, 0x1234_5678_9abc_def0, u64::MAX / 2, u64::MAX / 3 * 2, 1_236_027_944_963_407_872] {
+    for pick in ROT_PICKS {
         with_disk(24, None, async move |arb| {
             arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
             let path_prefix = format!("arb/{PROJECT}/{DAY}/1.seg");
@@ -177,7 +181,7 @@ fn a_last_frame_that_rots_after_the_boot_that_verified_it_is_damage_not_an_unfin
     });
     let path = format!("arb/{PROJECT}/{DAY}/1.seg");
     let len = image.read(&path).unwrap().len();
-    for pick in [5, 0x1234_5678_9abc_def0, u64::MAX / 2, u64::MAX / 3 * 2, 1_236_027_944_963_407_872] {
+    for pick in ROT_PICKS {
         let path_prefix = path.clone();
         with_disk(26, Some(image.clone()), async move |arb| {
             let rot = BitRot { node: "disk".into(), path_prefix, pick, bits: 1 };

@@ -123,7 +123,8 @@ impl OracleChecker {
         self.apply_fault_log(world, nodes);
         let now = self.check_context(world, stage, false);
         let forget_before_ms = now.at_ms - retention.retention_ms - 86_400_000;
-        if let Some(emptied_ms) = self.tee_store_emptied_ms {
+        let store_name = nodes.tee_store.map(|store| world.node_name(store));
+        if let Some(emptied_ms) = store_name.as_deref().and_then(|name| self.emptied_ms.get(name)) {
             // The plan removed the contents of the store.
             retention.retention_ms = retention.retention_ms.min(now.at_ms - emptied_ms);
         }
@@ -140,7 +141,6 @@ impl OracleChecker {
             Some(store) if self.store_log.is_tampered(store) => Vec::new(),
             _ => i11_tee::check(&mut self.decode_cache, &ledger, &disks, retention, &now),
         };
-        let store_name = nodes.tee_store.map(|store| world.node_name(store));
         let excused = |disk: &str| {
             let is_store = store_name.as_deref() == Some(disk);
             let excused = self.excuses.for_job(&if is_store {

@@ -2,9 +2,9 @@
 //! the generator stays within.
 //!
 //! Modelled: a node that is away for days, a disk that is replaced while another is away, an edge whose disk is replaced
-//! several times, all holders of a write that lose power at once, clocks that are wrong by days, a store that for days keeps other bytes than it confirms, and a
-//! project-day that is removed from every disk, or rots on
-//! every disk. Only the last exceeds the fault budget. Its events are within what the tee holds, an audit and an operator are
+//! several times, all holders of a write that lose power at once, clocks that are wrong by days, a store that for days
+//! keeps other bytes than it confirms, and a project-day that is removed from every disk, or rots on every disk. Only the
+//! last exceeds the fault budget. Its events are within what the tee or a backup holds, an audit and an operator are
 //! there, and nothing else harms the tee, so the scenario expects that a recovery brings everything back.
 //!
 //! Not modelled: two of these in one run; the loss of all data centers or of the tee, after which nothing is promised.
@@ -158,7 +158,7 @@ fn days_ms(scenario: &Scenario<WorldConfig>, draws: &mut Draws) -> i64 {
     (days * DAY_MS).min(i64::try_from(scenario.run_for.0.as_millis()).unwrap_or(i64::MAX) / 2)
 }
 
-/// One or two nodes, not both edges or both data centers, are down or isolated for days.
+/// One or two nodes are down or isolated for days.
 fn long_outage(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     for _ in 0..draws.pick(&[1, 1, 2]) {
         let (node, for_ms) = (node(scenario, draws), days_ms(scenario, draws));
@@ -231,7 +231,7 @@ fn replaced_edge(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     }
 }
 
-/// Every node of one or two roles loses power at the same sync, and nothing un-synced is left.
+/// Every node of one or two roles, or of all, loses power at the same operation; mostly nothing un-synced is left.
 fn power_loss(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let names = NodeNames::new(&scenario.config);
     let (first, rest) = draws.pick(&[
@@ -292,7 +292,7 @@ fn altering_store(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
 }
 
-/// A project-day, of the last five days, is lost on every disk: an operator's script removes it or everything of the
+/// A project-day, of the last six days, is lost on every disk: an operator's script removes it or everything of the
 /// project, or a bad batch of disks flips bits in each copy.
 fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let config = &mut scenario.config;

@@ -11,7 +11,7 @@
 //! A scenario may exceed the budget on purpose; the resulting loss is `unrecoverable-by-design`.
 
 use crate::scenario::{FaultBudget, NodeNames, WorldConfig};
-use latent_engine::sim::{Fault, FaultAction, Trigger};
+use latent_engine::sim::{Fault, FaultAction, FaultOutcome, Trigger};
 use latent_engine::{Scenario, humanize};
 use std::collections::BTreeSet;
 
@@ -56,6 +56,15 @@ impl std::fmt::Display for BudgetExcess {
         let (at, names) = (humanize::moment_ms(*at_ms), nodes.join(", "));
         write!(f, "{} {what} damaged at once at {at} ({names}); the budget is {max}", nodes.len())
     }
+}
+
+/// Returns the faults that struck, each at the time at which it did.
+pub(crate) fn struck(outcomes: &[FaultOutcome]) -> Vec<Fault> {
+    let at_its_time = |outcome: &FaultOutcome| {
+        let trigger = Trigger::AtMs(outcome.triggered_at?.0);
+        Some(Fault { trigger, action: outcome.fault.action.clone() })
+    };
+    outcomes.iter().filter_map(at_its_time).collect()
 }
 
 /// Describes how the faults exceed the budget; `None` if they do not.
