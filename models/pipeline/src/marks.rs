@@ -11,6 +11,8 @@ latent_ports::marks! {
     ARB_DAY_CORRUPT = "arb.day-corrupt";
     /// A damaged day was quarantined, to be filled from other copies.
     ARB_DAY_QUARANTINED = "arb.day-quarantined";
+    /// A day that the device could not read at boot was read again and is served.
+    ARB_DAY_READABLE_AGAIN = "arb.day-readable-again";
     /// A day could not be read because of a disk error, and is read again later.
     ARB_DAY_UNREADABLE = "arb.day-unreadable";
     /// Altered events of a day were replaced by the originals.

@@ -74,6 +74,10 @@ async fn disk<E: Env>(env: E, boot: BootConfig) {
     let store = arb::server::recover(&env, &boot).await;
     let cleaner = store.clone();
     env.spawn(async move { cleaner.run_gc().await });
+    if store.has_unreadable_days() {
+        let reader = store.clone();
+        env.spawn(async move { reader.reread_days().await });
+    }
     arb::server::serve(env, store).await;
 }
 

@@ -6,8 +6,8 @@
 //! - `manifest`: the pure part: edits and the live set.
 //! - `store`: the days of the disk, with operations in `recover` (at boot), `write`, `read`, `compact`, `replace` and
 //!   `gc` (with `gc_queue`). `day_store`: one day. `segment`: segment files. `log`: durable logs.
-//! - `scrub`: days that are read again before a comparison. `quarantine`, `missing_dirs`: days that fail verification, and
-//!   days without their directory.
+//! - `scrub`: days that are read again before a comparison. `quarantine`, `missing_dirs`, `unreadable`: days that fail
+//!   verification, days without their directory, and days that the device could not read at boot.
 //! - `lease`: fencing tokens.
 //! - `planted`: planted bugs that need more than a line.
 //! - `api`, `write_call`, `server`: calls from other nodes.
@@ -32,4 +32,5 @@ mod read;
 mod recover;
 mod replace;
 mod scrub;
+mod unreadable;
 mod write;

@@ -139,6 +139,7 @@ impl<E: Env> ArbStore<E> {
         self.cancel_removals(project, day);
         self.days().remove(&(project, day));
         lock(&self.corrupt).remove(&(project, day));
+        lock(&self.unreadable).remove(&(project, day));
         lock(&self.quarantined).insert((project, day));
         self.env.mark(Mark { name: marks::ARB_DAY_QUARANTINED, subject: &target });
         Ok(())

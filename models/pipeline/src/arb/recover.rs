@@ -24,8 +24,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 impl<E: Env> ArbStore<E> {
-    /// Opens the disk, truncates torn tails, and schedules orphans for removal. Unless `retry_device` is set, a file
-    /// that the device cannot read counts as corrupt: its day is refused until it is filled from other copies, and the
+    /// Opens the disk, truncates torn tails, and schedules orphans for removal. Unless `retry_device` is set, a day
+    /// that the device cannot read is refused until the device returns it, or it is filled from other copies, and the
     /// other days are served.
     pub async fn recover(
         env: E,
@@ -41,6 +41,7 @@ impl<E: Env> ArbStore<E> {
             days: StdMutex::default(),
             dirty: StdMutex::default(),
             corrupt: StdMutex::default(),
+            unreadable: StdMutex::default(),
             quarantined: StdMutex::default(),
             newest_event_ms: StdMutex::default(),
             creating: Mutex::new(()),
@@ -86,7 +87,7 @@ impl<E: Env> ArbStore<E> {
                         self.note_corrupt(project, day, what);
                     }
                     Err(ArbFailure::Disk(what)) if !retry_device => {
-                        self.note_corrupt(project, day, what);
+                        self.note_unreadable(project, day, what);
                     }
                     Err(other) => return Err(other),
                 }

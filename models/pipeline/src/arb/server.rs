@@ -16,8 +16,8 @@ const MAX_CONCURRENT_CALLS: usize = 1024;
 /// Backoff after a failed boot. It doubles with each failure, up to the maximum.
 const MIN_BOOT_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BOOT_BACKOFF: Duration = Duration::from_secs(600);
-/// Number of boot attempts that wait for a failing device, about a quarter of an hour in total. After that, unreadable
-/// files are given up.
+/// Number of boot attempts that wait for a failing device, about a quarter of an hour in total. After that, days that the
+/// device cannot read are refused, and the others are served.
 const MAX_DEVICE_RETRIES: u32 = 10;
 
 /// Recovers the disk. Retries until it succeeds.

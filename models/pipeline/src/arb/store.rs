@@ -31,6 +31,8 @@ pub struct ArbStore<E: Env> {
     pub(super) dirty: StdMutex<BTreeSet<(u32, Day)>>,
     /// Days that fail verification, with the reason: refused until they are repaired.
     pub(super) corrupt: StdMutex<BTreeMap<(u32, Day), String>>,
+    /// Subset of the corrupt days: those that the device could not read at boot.
+    pub(super) unreadable: StdMutex<BTreeSet<(u32, Day)>>,
     /// Days with a quarantine directory.
     pub(super) quarantined: StdMutex<BTreeSet<(u32, Day)>>,
     /// Time of the newest event that this process has stored, by project. Kept for a planted bug alone.

@@ -127,6 +127,40 @@ fn a_disk_that_fails_during_boot_serves_once_it_works_again() {
     });
 }
 
+/// Found by a wild week: the device failed for an hour while the disk booted. The day counted as corrupt, and was refused
+/// until the next night although its bytes were intact.
+#[test]
+fn a_day_that_a_failing_device_hid_at_boot_is_served_once_the_device_works() {
+    with_disk(28, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        arb.world.kill(DISK);
+        let action = FaultAction::DiskError(DiskError {
+            node: "disk".into(),
+            op: OpKind::Disk,
+            path_prefix: format!("arb/{PROJECT}/{DAY}/"),
+            times: None,
+            for_ms: Some(3_600_000),
+        });
+        arb.world.arm(Fault { trigger: Trigger::AtMs(arb.world.now().0), action });
+        arb.world.restart(DISK);
+        arb.world.sleep(HOUR / 2).await;
+        arb.run("early", async |client| {
+            let read = client.read(DAY).await;
+            assert!(matches!(read, Err(ArbError::Failed(ArbFailure::Corrupt(_)))), "{read:?}");
+            assert!(client.put(Tier::Late, 9..12).await.is_err(), "a refused day accepts nothing");
+        })
+        .await;
+        arb.world.sleep(HOUR / 2 + 11 * 60 * SECOND).await;
+        arb.run("two", async |client| {
+            client.put(Tier::Late, 9..12).await.unwrap();
+            assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
+        })
+        .await;
+        assert_eq!(arb.world.marks()[marks::ARB_DAY_READABLE_AGAIN.name()], 1);
+        assert!(!arb.world.marks().contains_key(marks::ARB_DAY_QUARANTINED.name()));
+    });
+}
+
 #[test]
 fn bit_rot_in_an_unread_day_is_found_within_three_nights() {
     with_disk(18, None, async |arb| {
