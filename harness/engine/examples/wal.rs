@@ -4,7 +4,8 @@
 //!     cargo run --example wal -- run missing-sync@12     # the same, but the log answers before it syncs
 //!
 //! The log must keep every acknowledged record. The seed is the disk operation at which the
-//! power fails, so the seeds 1, 2, 3 … cover every operation. Read from top to bottom.
+//! power fails, so the seeds 1, 2, 3 … cover every operation; in the scenario `rough` it draws many faults. Read from top
+//! to bottom.
 //!
 //!     cargo run --example wal -- sweep missing-sync --seeds 1..17    # which seeds find the bug
 //!     cargo run --example wal -- shrink missing-sync@12              # and the smallest case that shows it
@@ -13,10 +14,11 @@ use latent_engine::explain::GlossaryEntry;
 use latent_engine::verdict::{Expectation, OutcomeFacts, PendingWork, Violation};
 use latent_engine::{
     Generator, NamedScenario, PhaseReporter, Problem, Reduction, ReductionOf, Report, Scenario, Screen,
-    System, Verdict, humanize, parse,
+    System, SystemRun, Verdict, humanize, parse,
 };
-use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full};
-use latent_sim::{Fault, FaultAction, Kill, NodeSpec, OpKind, Trigger, World};
+use latent_nemesis::{Budget, FaultKind, FaultTargets, Profile, Role, RunWindow, crash_at_each_operation};
+use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, MarkName, NodeId, OpenMode, read_full};
+use latent_sim::{Fault, NodeSpec, World};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,13 +31,33 @@ use std::time::Duration;
 /// the machine that loses power, the count survives: it is the ledger.
 type Client = Arc<AtomicU64>;
 
-/// **The system under test.** It uses ports only, so it would run on a real disk as well. After a crash it keeps the
-/// complete records at the start of the file and truncates the rest.
-async fn write_ahead_log<E: Env>(env: E, client: Client, config: Config) -> Result<(), DiskError> {
+/// Number of errors of the disk in a row after which the log gives up.
+const MAX_ERRORS: u32 = 20;
+
+/// **The system under test.** It uses ports only, so it would run on a real disk as well. After an error it opens the
+/// file again, a second later.
+async fn write_ahead_log<E: Env>(env: E, client: Client, config: Config) {
+    let (mut failed, mut durable_bytes) = (0, None);
+    while let Err(error) = open_and_append(&env, &client, &config, &mut durable_bytes).await {
+        failed += 1;
+        assert!(failed < MAX_ERRORS, "the disk fails again and again: {error}");
+        env.clock().sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Keeps the complete records at the start of the file and truncates the rest; then appends what the client sends.
+/// `durable_bytes` is the length that this process has made durable: a failed sync may have marked later bytes as written
+/// that are not, so they are written again.
+async fn open_and_append<E: Env>(
+    env: &E,
+    client: &Client,
+    config: &Config,
+    durable_bytes: &mut Option<u64>,
+) -> Result<(), DiskError> {
     let file = env.disk().open("wal", OpenMode::Create).await?;
     env.disk().sync_dir("").await?;
     let found = read_full(&file, 0, file.size_bytes().await?).await?;
-    let whole_bytes = decode(&found).len() as u64 * 16;
+    let mut whole_bytes = (decode(&found).len() as u64 * 16).min(durable_bytes.unwrap_or(u64::MAX));
     if whole_bytes > 0 {
         env.mark(Mark { name: marks::WAL_RECOVERED, subject: "" });
     }
@@ -44,12 +66,15 @@ async fn write_ahead_log<E: Env>(env: E, client: Client, config: Config) -> Resu
     }
     file.truncate(whole_bytes).await?;
     file.sync().await?;
+    *durable_bytes = Some(whole_bytes);
     while client.load(SeqCst) < config.records {
         let record = client.load(SeqCst);
         file.append(encode(record).to_vec().into()).await?;
         if !config.missing_sync {
             file.sync().await?; // the planted bug leaves this out
         }
+        whole_bytes += 16;
+        *durable_bytes = Some(whole_bytes);
         client.store(record + 1, SeqCst); // the answer: "record is safe"
         env.clock().sleep(Duration::from_millis(10)).await;
     }
@@ -87,13 +112,58 @@ struct Config {
     /// The planted bug: acknowledges without a sync.
     #[serde(default)]
     missing_sync: bool,
+    /// Number of faults of many kinds that the seed draws, minimum and maximum. Absent: the power fails once, at the
+    /// operation whose number is the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drawn_faults: Option<(u32, u32)>,
 }
 
-/// **The seed's choice**: the operation at which the power fails.
+/// **The seed's choices**: the faults.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Plan {
-    crash_at_operation: u64,
+    drawn: Vec<Fault>,
 }
+
+/// **What faults can strike**: one node with one file. Which faults strike when is not the example's business.
+struct Targets {
+    roles: [Role; 1],
+    window: RunWindow,
+}
+
+impl Targets {
+    fn of(scenario: &Scenario<Config>) -> Targets {
+        let (first_ms, last_ms) = (scenario.start.0.0, scenario.start.0.0 + 1_000);
+        let window =
+            RunWindow { start_ms: first_ms, first_ms, last_ms, last_damage_ms: first_ms, longest_ms: 5_000 };
+        Targets { roles: [Role::of(vec!["log".into()])], window }
+    }
+}
+
+impl FaultTargets for Targets {
+    fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    fn window(&self) -> RunWindow {
+        self.window
+    }
+
+    fn marks(&self) -> &[MarkName] {
+        &[marks::WAL_RECOVERED]
+    }
+}
+
+/// Kinds of faults that the log survives: those of one node that lose no durable bytes.
+const SURVIVED: [FaultKind; 8] = [
+    FaultKind::Crash,
+    FaultKind::CrashLoop,
+    FaultKind::Pause,
+    FaultKind::DiskError,
+    FaultKind::SyncFailure,
+    FaultKind::DiskFull,
+    FaultKind::SlowDisk,
+    FaultKind::ShortRead,
+];
 
 /// **The findings of a run**, besides violations.
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,10 +174,21 @@ struct Findings {
 
 struct Wal;
 
+/// A run: what is looked at when it ends.
+struct WalRun<'a> {
+    scenario: &'a Scenario<Config>,
+    world: World,
+    log: NodeId,
+    ledger: Client,
+}
+
+/// Time that the log has when the faults have ended.
+const HEALING: Duration = Duration::from_secs(10);
+
 /// Builds a scenario from bytes.
 fn generate(bytes: &[u8]) -> Scenario<Config> {
     let byte = |place| u64::from(bytes.get(place).copied().unwrap_or(0));
-    let config = Config { records: 1 + byte(0) % 20, missing_sync: byte(1) % 4 == 3 };
+    let config = Config { records: 1 + byte(0) % 20, missing_sync: byte(1) % 4 == 3, drawn_faults: None };
     let like = parse::<Wal>("correct", CORRECT).expect("a test runs the scenario");
     Scenario { name: "generated".into(), about: "Drawn by a seed.".into(), config, ..like }
 }
@@ -118,6 +199,7 @@ impl System for Wal {
     const ITEMS: &'static str = "records";
     type Config = Config;
     type Plan = Plan;
+    type Run<'a> = WalRun<'a>;
     type Findings = Findings;
 
     /// **Generated scenarios**, as in `generated@7`.
@@ -159,36 +241,50 @@ impl System for Wal {
         }]
     }
 
-    /// Six operations to open the log, then an append (and a sync) for each record.
     fn expand(scenario: &Scenario<Config>, seed: u64) -> Plan {
-        let operations = 6 + scenario.config.records * if scenario.config.missing_sync { 1 } else { 2 };
-        Plan { crash_at_operation: 1 + seed.wrapping_sub(1) % operations }
+        let Config { records, missing_sync, drawn_faults } = scenario.config;
+        let Some((min, max)) = drawn_faults else {
+            // Six operations to open the log, then an append (and a sync) for each record.
+            let operations = 6 + records * if missing_sync { 1 } else { 2 };
+            return Plan { drawn: vec![crash_at_each_operation("log", operations, seed)] };
+        };
+        let profile = Profile { count: (min.into(), max.into()), kinds: SURVIVED.to_vec() };
+        let budget = Budget { groups: vec![], repaired_after_ms: 0 };
+        Plan { drawn: latent_nemesis::draw(&Targets::of(scenario), &profile, &budget, seed) }
     }
 
     fn faults(plan: &Plan) -> Vec<Fault> {
-        let (node, n) = ("log".to_owned(), plan.crash_at_operation);
-        let path_prefix = String::new();
-        let trigger = Trigger::NthOp { node: node.clone(), op: OpKind::Disk, path_prefix, n, after_ms: 0 };
-        vec![Fault {
-            trigger,
-            action: FaultAction::Kill(Kill {
-                node,
-                restart_after_ms: Some(1000),
-                keeps: None,
-                tear_bytes: None,
-            }),
-        }]
+        plan.drawn.clone()
     }
 
-    async fn run(_: &Plan, scenario: &Scenario<Config>, world: World, _: PhaseReporter) -> Verdict<Findings> {
+    fn start<'a>(_: &'a Plan, scenario: &'a Scenario<Config>, world: World, _: PhaseReporter) -> WalRun<'a> {
         let (client, config) = (Client::default(), scenario.config.clone());
         let ledger = client.clone();
         let log = world.add_node(NodeSpec::named("log"), move |env| {
-            let log = write_ahead_log(env, client.clone(), config.clone());
-            async move { log.await.expect("only a scenario's own faults break this disk") }
+            write_ahead_log(env, client.clone(), config.clone())
         });
-        world.sleep_until(scenario.end().0).await;
+        WalRun { scenario, world, log, ledger }
+    }
 
+    fn render(report: &Report<Findings>, screen: &mut Screen) {
+        let Findings { told_safe, kept } = report.findings;
+        screen.item("records", format!("{} told safe, {kept} kept", humanize::count(told_safe)));
+    }
+}
+
+impl SystemRun for WalRun<'_> {
+    type Findings = Findings;
+
+    async fn execute(&mut self) {
+        self.world.sleep_until(self.scenario.end().0).await;
+    }
+
+    async fn finish(self) -> Verdict<Findings> {
+        let WalRun { scenario, world, log, ledger } = self;
+        if ledger.load(SeqCst) < scenario.config.records {
+            // The faults have ended: the log has time for what is left.
+            world.sleep(HEALING).await;
+        }
         let file = world.disk_image(log).read("wal").unwrap_or_default();
         let kept: BTreeSet<u64> = decode(&file).into_iter().collect();
         let told_safe = ledger.load(SeqCst);
@@ -205,11 +301,6 @@ impl System for Wal {
         let findings = Findings { told_safe, kept: kept.len() as u64 };
         Verdict { items: told_safe, violations, facts, detections: vec![], marks: BTreeMap::new(), findings }
     }
-
-    fn render(report: &Report<Findings>, screen: &mut Screen) {
-        let Findings { told_safe, kept } = report.findings;
-        screen.item("records", format!("{} told safe, {kept} kept", humanize::count(told_safe)));
-    }
 }
 
 const CORRECT: &str = r#"{ "name": "correct", "about": "The power fails; nothing that was told safe is lost.",
@@ -217,9 +308,12 @@ const CORRECT: &str = r#"{ "name": "correct", "about": "The power fails; nothing
 const MISSING_SYNC: &str = r#"{ "name": "missing-sync", "about": "The same, with the planted bug.",
   "start": "2016-02-22T00:00:00Z", "run_for": "1m", "records": 10, "missing_sync": true }"#;
 
+const ROUGH: &str = r#"{ "name": "rough", "about": "Faults of many kinds, and none that loses durable bytes.",
+  "start": "2016-02-22T00:00:00Z", "run_for": "1m", "records": 50, "drawn_faults": [1, 8] }"#;
+
 /// The program is one call. Try `scenarios`, `schema`, `run correct -v`, `run missing-sync@12 --json`.
 pub fn main() -> ExitCode {
-    let named = [("correct", CORRECT), ("missing-sync", MISSING_SYNC)];
+    let named = [("correct", CORRECT), ("missing-sync", MISSING_SYNC), ("rough", ROUGH)];
     let named = named.map(|(name, text)| NamedScenario { name, text });
     latent_engine::main::<Wal>(&named, concat!("wal ", env!("CARGO_PKG_VERSION")))
 }

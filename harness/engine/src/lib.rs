@@ -46,7 +46,9 @@ pub use report::{Detection, FaultReport, NodeStats, ReleaseOverride, Report};
 pub use scenario::suggest::suggest;
 pub use scenario::{NamedScenario, Scenario, ScenarioError, ScenarioProblem, Span, Timestamp, parse};
 pub use scoreboard::PlantedBug;
-pub use system::{CaseOf, CostEstimate, Generator, PhaseReporter, ReductionOf, System, Verdict};
+pub use system::{
+    CaseOf, CostEstimate, Generator, PhaseReporter, ReductionOf, System, SystemRun, Verdict, run_system,
+};
 
 pub use latent_sim as sim;
 pub use latent_verdict as verdict;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// A system under test, with its world, its clients and its checks.
 ///
 /// The engine calls [`check`](System::check) and [`expand`](System::expand) on the scenario that a person wrote; then,
-/// in a separate process, [`run`](System::run); then [`render`](System::render) on the result.
+/// in a separate process, [`run_system`]; then [`render`](System::render) on the result.
 pub trait System: Sized + 'static {
     /// Name of the system, for headings and the schema's title.
     const NAME: &'static str;
@@ -32,7 +32,7 @@ pub trait System: Sized + 'static {
     /// internal error of the tool, even in a task of a node.
     const TOOL_SOURCES: &'static [&'static str] = &[];
 
-    /// Names of the worlds that [`System::run`] forks. A mark that a fork reaches has its name as a prefix: with the fork
+    /// Names of the worlds that a run forks. A mark that a fork reaches has its name as a prefix: with the fork
     /// `trial`, a scenario may require `trial:log.opened`.
     const FORKS: &'static [&'static str] = &[];
 
@@ -41,6 +41,8 @@ pub trait System: Sized + 'static {
     type Config: Serialize + DeserializeOwned + JsonSchema + Clone + Debug;
     /// The choices that the seed makes, except faults.
     type Plan: Serialize + DeserializeOwned + Clone + Debug;
+    /// A run in progress.
+    type Run<'a>: SystemRun<Findings = Self::Findings>;
     /// The system's own part of a report: a struct whose fields are at the top level of the JSON report.
     type Findings: Serialize + DeserializeOwned + Debug;
 
@@ -107,13 +109,13 @@ pub trait System: Sized + 'static {
         vec![serde_json::to_string(plan).unwrap_or_else(|error| format!("plan cannot be written: {error}"))]
     }
 
-    /// Builds the nodes, runs them, lets them heal, and checks them. The plan's faults are armed already.
-    fn run(
-        plan: &Self::Plan,
-        scenario: &Scenario<Self::Config>,
+    /// Builds the nodes. The plan's faults are armed already.
+    fn start<'a>(
+        plan: &'a Self::Plan,
+        scenario: &'a Scenario<Self::Config>,
         world: World,
         progress: PhaseReporter,
-    ) -> impl Future<Output = Verdict<Self::Findings>>;
+    ) -> Self::Run<'a>;
 
     /// A short caveat for the verdict line, such as a clean run whose protection would restore nothing.
     fn caveat(_report: &Report<Self::Findings>) -> Option<String> {
@@ -122,6 +124,36 @@ pub trait System: Sized + 'static {
 
     /// Adds the system's lines to the verdict screen.
     fn render(report: &Report<Self::Findings>, screen: &mut Screen);
+}
+
+/// A run of a system, from its first moment to its verdict.
+pub trait SystemRun {
+    /// See [`System::Findings`].
+    type Findings;
+
+    /// Runs until the scenario ends: clients, deploys, checks on the way. The engine ends all faults afterwards.
+    fn execute(&mut self) -> impl Future<Output = ()>;
+
+    /// Runs on without faults until the system has healed, at most for the time that its scenario allows, and checks the
+    /// final state. Work that is still pending is [`OutcomeFacts::hung`].
+    fn finish(self) -> impl Future<Output = Verdict<Self::Findings>>;
+}
+
+/// Runs a system in a world in which the plan's faults are armed: it executes its scenario, the engine ends all faults
+/// at the scenario's end, and the system heals and is checked.
+pub async fn run_system<S: System>(
+    plan: &S::Plan,
+    scenario: &Scenario<S::Config>,
+    world: World,
+    progress: PhaseReporter,
+) -> Verdict<S::Findings> {
+    let mut run = S::start(plan, scenario, world.clone(), progress);
+    run.execute().await;
+    if world.now() < scenario.end().0 {
+        world.sleep_until(scenario.end().0).await;
+    }
+    world.end_faults();
+    run.finish().await
 }
 
 /// A generator: its name stands where the name of a scenario does, as in `generated@7`.

@@ -2,7 +2,7 @@
 //! findings to print.
 
 use crate::explain::{GlossaryEntry, GlossaryKind};
-use crate::{PhaseReporter, Report, Scenario, ScenarioProblem, Screen, System, Verdict};
+use crate::{PhaseReporter, Report, Scenario, ScenarioProblem, Screen, System, SystemRun, Verdict};
 use latent_ports::{Clock, Env, Mark, MarkName};
 use latent_sim::{NodeSpec, SimEnv, World};
 use latent_verdict::OutcomeFacts;
@@ -43,6 +43,12 @@ pub(crate) struct Findings {
     pub sent: u64,
 }
 
+pub(crate) struct TestRun<'a> {
+    plan: &'a u64,
+    scenario: &'a Scenario<Config>,
+    world: World,
+}
+
 impl System for TestSystem {
     const NAME: &'static str = "toy";
     const SUBJECT: &'static str = "tenant";
@@ -50,6 +56,7 @@ impl System for TestSystem {
     const FORKS: &'static [&'static str] = &["fork"];
     type Config = Config;
     type Plan = u64;
+    type Run<'a> = TestRun<'a>;
     type Findings = Findings;
 
     fn glossary() -> Vec<GlossaryEntry> {
@@ -86,12 +93,12 @@ impl System for TestSystem {
         seed
     }
 
-    async fn run(
-        plan: &u64,
-        scenario: &Scenario<Config>,
+    fn start<'a>(
+        plan: &'a u64,
+        scenario: &'a Scenario<Config>,
         world: World,
         progress: PhaseReporter,
-    ) -> Verdict<Findings> {
+    ) -> TestRun<'a> {
         let disks = scenario.config.disks;
         world.add_node(NodeSpec::named("postman"), move |env: SimEnv| async move {
             assert!(disks != 13, "a toy with 13 disks breaks");
@@ -99,8 +106,23 @@ impl System for TestSystem {
             env.mark(Mark { name: marks::TOY_DELIVERED, subject: "" });
         });
         progress.phase("delivering");
-        world.sleep_until(scenario.end().0).await;
-        let (facts, findings) = (OutcomeFacts::default(), Findings { sent: *plan });
+        TestRun { plan, scenario, world }
+    }
+
+    fn render(report: &Report<Findings>, screen: &mut Screen) {
+        screen.item("letters", format!("{} sent", report.findings.sent));
+    }
+}
+
+impl SystemRun for TestRun<'_> {
+    type Findings = Findings;
+
+    async fn execute(&mut self) {
+        self.world.sleep_until(self.scenario.end().0).await;
+    }
+
+    async fn finish(self) -> Verdict<Findings> {
+        let (facts, findings) = (OutcomeFacts::default(), Findings { sent: *self.plan });
         Verdict {
             items: 1,
             violations: Vec::new(),
@@ -109,9 +131,5 @@ impl System for TestSystem {
             marks: [(format!("fork:{}", marks::TOY_REHEARSED), 2)].into(),
             findings,
         }
-    }
-
-    fn render(report: &Report<Findings>, screen: &mut Screen) {
-        screen.item("letters", format!("{} sent", report.findings.sent));
     }
 }

@@ -1,6 +1,8 @@
 //! End-to-end tests of the write-ahead log of `examples/wal.rs`, as processes, one case at a time.
 
 mod common;
+#[path = "whole_process/usage.rs"]
+mod usage;
 #[path = "../examples/wal.rs"]
 mod wal;
 
@@ -13,6 +15,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 
 const TESTS: &[Test] = tests![
     the_correct_log_loses_no_acknowledged_record_at_any_power_failure,
+    the_correct_log_survives_the_faults_of_the_nemesis,
     the_planted_bug_is_caught_with_one_fingerprint,
     a_case_runs_the_same_in_every_process,
     a_run_is_one_screen,
@@ -23,11 +26,11 @@ const TESTS: &[Test] = tests![
     a_panic_is_a_finding_that_can_be_repeated,
     a_worker_that_is_killed_is_an_internal_error,
     a_stored_plan_overrides_scenario_and_seed,
-    a_bad_scenario_is_refused_with_its_place,
-    a_fault_at_a_node_that_is_not_there_is_refused,
-    wrong_usage_is_2,
-    scenarios_and_schema_are_listed,
-    a_reader_that_leaves_is_no_error,
+    usage::a_bad_scenario_is_refused_with_its_place,
+    usage::a_fault_at_a_node_that_is_not_there_is_refused,
+    usage::wrong_usage_is_2,
+    usage::scenarios_and_schema_are_listed,
+    usage::a_reader_that_leaves_is_no_error,
 ];
 
 fn main() -> ExitCode {
@@ -96,6 +99,22 @@ fn the_correct_log_loses_no_acknowledged_record_at_any_power_failure() {
     assert_eq!(operation - 1, 26, "six operations to open the log, two for each of ten records");
 }
 
+fn the_correct_log_survives_the_faults_of_the_nemesis() {
+    let output = wal(&["sweep", "rough", "--seeds", "1..31", "--json", "-"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let struck = [
+        "\"kill\"",
+        "\"disk_error\"",
+        "\"sync_failure\"",
+        "\"disk_full\"",
+        "\"crash_loop\"",
+        "\"short_read\"",
+    ];
+    for fault in struck {
+        assert!(text(&output.stdout).contains(fault), "{fault} struck no operation");
+    }
+}
+
 fn the_planted_bug_is_caught_with_one_fingerprint() {
     let (mut fingerprints, mut caught) = (BTreeSet::new(), 0);
     for seed in 1..=16 {
@@ -146,7 +165,7 @@ fn verbose_prints_everything() {
     let output = wal(&["run", "-v", "correct@9"]);
     assert_eq!(output.status.code(), Some(0));
     insta::assert_snapshot!(stable(&output.stdout, ""), @r#"
-      choices     {"crash_at_operation":9}
+      choices     {"drawn":[{"trigger":{"nth_op":{"node":"log","op":"disk","path_prefix":"","n":9,"after_ms":0}},"action":{"kill":{"node":"log","restart_after_ms":1000,"keeps":null,"tear_bytes":null}}}]}
     correct@9: clean, as expected
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     10 told safe, 10 kept
@@ -201,19 +220,17 @@ fn a_log_that_does_not_finish_hangs() {
     assert!(report["hung"].as_str().is_some_and(|what| what.contains("the log stopped at record")));
 }
 
-/// The example's log panics on a disk error: the error names the location and how to reproduce it.
+/// The example's log panics on a disk that never works again: the error names the location and how to reproduce it.
 fn a_panic_is_a_finding_that_can_be_repeated() {
     let fault = r#"{ "trigger": { "at_ms": 1456099200000 },
-      "action": { "disk_error": { "node": "log", "op": "append", "times": 1 } } }"#;
+      "action": { "disk_error": { "node": "log", "op": "append" } } }"#;
     let file = scenario("broken-disk", &format!(r#""records": 3, "faults": [{fault}]"#));
     let output = wal(&["run", &format!("{file}@100")]);
     assert_eq!(output.status.code(), Some(100));
     assert!(output.stdout.is_empty());
     let printed = stable(&output.stderr, &file);
-    assert!(
-        printed.contains("error: the code of log panicked: only a scenario's own faults break this disk"),
-        "{printed}"
-    );
+    let expected = "error: the code of log panicked: the disk fails again and again: ";
+    assert!(printed.contains(expected), "{printed}");
     assert!(printed.contains("/wal.rs:"), "{printed}");
     assert!(printed.ends_with("reproduce: wal run FILE@100"), "{printed}");
 }
@@ -272,9 +289,8 @@ fn a_stored_plan_overrides_scenario_and_seed() {
     };
     let expanded = work(Value::Null);
     assert_eq!(expanded["judged"]["nodes"][0]["boots"], 2, "{expanded:#}");
-    let plan = serde_json::json!({
-        "scheduler_seed": 1, "draw_seed": 1, "faults": [], "system": { "crash_at_operation": 12 }
-    });
+    let plan =
+        serde_json::json!({ "scheduler_seed": 1, "draw_seed": 1, "faults": [], "system": { "drawn": [] } });
     let stored = work(plan);
     assert_eq!(stored["judged"]["nodes"][0]["boots"], 1, "{stored:#}");
     let refused = work(serde_json::json!({ "scheduler_seed": "one" }));
@@ -287,115 +303,4 @@ fn text_of_last_line(output: &Output) -> Value {
     let last = printed.lines().last().expect("a worker says something");
     let json = last.strip_prefix("\u{1}latent ").expect("a worker's lines begin alike");
     serde_json::from_str(json).expect("a worker's lines are JSON")
-}
-
-fn a_bad_scenario_is_refused_with_its_place() {
-    let file = scenario("misspelt", r#""record": 3"#);
-    let output = wal(&["run", &file]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(output.stdout.is_empty());
-    insta::assert_snapshot!(stable(&output.stderr, &file), @r#"
-    error: FILE:5:3: unknown field `record` in the scenario
-        5 |   "record": 3
-          |   ^^^^^^^^
-      did you mean `records`? known here: about, expect, faults, name, required_marks, run_for, seed, start, missing_sync, records
-    "#);
-}
-
-fn a_fault_at_a_node_that_is_not_there_is_refused() {
-    let fault = r#"{ "trigger": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }"#;
-    let file = scenario("no-such-node", &format!("\"records\": 3,\n  \"faults\": [\n    {fault}\n  ]"));
-    let output = wal(&["run", &file]);
-    assert_eq!(output.status.code(), Some(2));
-    insta::assert_snapshot!(stable(&output.stderr, &file), @r#"
-    error: FILE:7:82: a fault at node 'lgo', which wal does not have
-        7 |     { "trigger": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }
-          |                                                                                  ^^^^^
-      did you mean 'log'? nodes: log
-    "#);
-}
-
-fn wrong_usage_is_2() {
-    for arguments in [&["run"][..], &["run", "correct", "--jsno"], &["run", "corect"], &["run", "correct@x"]]
-    {
-        let output = wal(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
-    }
-    let near = wal(&["run", "corect"]);
-    insta::assert_snapshot!(stable(&near.stderr, ""), @"
-    error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; generated: generated@7; or give the path of a JSON file
-    ");
-    let help = wal(&["--help"]);
-    assert_eq!(help.status.code(), Some(0));
-    insta::assert_snapshot!(stable(&help.stdout, ""), @"
-    Usage: wal [OPTIONS] <COMMAND>
-
-    Commands:
-      run          Run one case: a scenario with a seed
-      enumerate    Run one case repeatedly, with a crash or an error at each of its operations in turn
-      sweep        Run many seeds of some scenarios, each case in its own process
-      merge        Merge the slices of a sweep and judge it
-      repro        Reproduce a run exactly, optionally with its event log
-      shrink       Shrink a failing case
-      corpus       Run and manage the regression cases
-      bugs         Measure how soon each planted bug is caught
-      explain      Explain a term of a verdict: an invariant, outcome, exit code, mark or fingerprint
-      scenarios    List the built-in scenarios
-      marks        List the marks that a scenario can require or a fault can wait for
-      print        Print a built-in or generated scenario as a file
-      schema       Print the JSON Schema of scenarios or reports
-      doctor       Check this machine: determinism, memory, disk, terminal
-      completions  Print a shell completion script
-      man          Write the manual pages to a folder
-
-    Options:
-          --max-items <N>  Allow scenarios with up to this many items [env: LATENT_MAX_ITEMS=] [default:
-                           1000000]
-      -h, --help           Print help
-      -V, --version        Print version
-
-    Exit codes:
-      0    clean, or as expected
-      1    internal error
-      2    wrong usage or invalid scenario
-      4    0 cases ran, or the run was vacuous
-      100  violation
-      101  nondeterministic
-      102  hung
-      103  required mark not reached, or fault not triggered
-      104  slices do not add up
-      105  recoverable, but not restored or not detected
-      106  better than expected
-      130  interrupted, resumable
-      143  terminated, resumable
-    ");
-}
-
-fn scenarios_and_schema_are_listed() {
-    insta::assert_snapshot!(text(&wal(&["scenarios"]).stdout), @"
-    correct       clean                   1m  The power fails; nothing that was told safe is lost.
-    missing-sync  clean                   1m  The same, with the planted bug.
-    generated     clean               varies  Generated from the seed, as generated@7: up to 20 records, and one log in four has the bug. The default of `sweep`.
-    ");
-    let schema: Value = serde_json::from_slice(&wal(&["schema"]).stdout).expect("it is JSON");
-    assert_eq!(schema["properties"]["records"]["minimum"], 0);
-    assert!(schema["$defs"]["Fault"].is_object());
-}
-
-/// As `wal schema | head -1` does: the reader closes the pipe early.
-fn a_reader_that_leaves_is_no_error() {
-    for (arguments, code) in [(&["schema"][..], 0), (&["scenarios"], 0), (&["run", "missing-sync@12"], 100)] {
-        let mut child = Command::new(own_path())
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("this program can be started");
-        drop(child.stdout.take());
-        let output = child.wait_with_output().expect("it is our child");
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        assert!(output.stderr.is_empty(), "{arguments:?}: {}", text(&output.stderr));
-    }
 }

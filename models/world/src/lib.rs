@@ -32,16 +32,18 @@ mod small_scenario;
 
 pub use plan::generate::{GeneratedScenario, WildScenario, ZONES as GENERATED_ZONES};
 pub use plan::{WorldPlan, workload};
+pub use run::WorldRun;
 pub use run::findings::Findings;
 pub use scenario::WorldConfig;
 
+use cluster::node_env::MarkPolicy;
 use latent_engine::PlantedBug;
 use latent_engine::explain::GlossaryEntry;
 use latent_engine::sim::{Fault, World};
 use latent_engine::verdict::Expectation;
 use latent_engine::{
     CaseOf, CostEstimate, Generator, PhaseReporter, Problem, ReductionOf, Report, Scenario, ScenarioProblem,
-    Screen, System, Verdict,
+    Screen, System,
 };
 use latent_oracle::violation_kinds::violation_kind;
 
@@ -74,6 +76,7 @@ impl System for Latent {
 
     type Config = WorldConfig;
     type Plan = WorldPlan;
+    type Run<'a> = WorldRun<'a>;
     type Findings = Findings;
 
     fn check(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
@@ -120,13 +123,13 @@ impl System for Latent {
         plan.describe()
     }
 
-    async fn run(
-        plan: &WorldPlan,
-        scenario: &Scenario<WorldConfig>,
+    fn start<'a>(
+        plan: &'a WorldPlan,
+        scenario: &'a Scenario<WorldConfig>,
         world: World,
         progress: PhaseReporter,
-    ) -> Verdict<Findings> {
-        run::run(plan, scenario, world, progress).await
+    ) -> WorldRun<'a> {
+        WorldRun::new(plan, scenario, world, progress, MarkPolicy::Record)
     }
 
     fn caveat(report: &Report<Findings>) -> Option<String> {

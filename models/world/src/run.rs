@@ -38,7 +38,7 @@ use crate::scenario::{AbsentDisk, OperatorAction, WorldConfig};
 use findings::Findings;
 use finished_run::FinishedRun;
 use latent_engine::sim::World;
-use latent_engine::{PhaseReporter, Scenario, Verdict};
+use latent_engine::{PhaseReporter, Scenario, SystemRun, Verdict};
 use latent_oracle::ProjectDay;
 use latent_pipeline::config::Cluster;
 use latent_pipeline::zone::ZoneHistory;
@@ -62,13 +62,16 @@ enum RunStep {
     Check,
     /// Runs a recovery drill on copies.
     Drill,
-    /// Ends the faults; the clients have stopped.
+    /// The faults end; the clients have stopped.
     Heal,
+    /// The last check.
+    End,
 }
 
 /// One run of the world, until its end.
-pub(crate) struct WorldRun<'a> {
+pub struct WorldRun<'a> {
     pub(crate) state: RunState<'a>,
+    steps: BTreeSet<(i64, RunStep)>,
     judge: Judge,
     releases: BTreeMap<String, DeployedRelease>,
     zones: Vec<(u32, ZoneHistory)>,
@@ -76,15 +79,17 @@ pub(crate) struct WorldRun<'a> {
     is_checking: bool,
 }
 
-pub(crate) async fn run(
-    plan: &WorldPlan,
-    scenario: &Scenario<WorldConfig>,
-    world: World,
-    progress: PhaseReporter,
-) -> Verdict<Findings> {
-    let mut run = WorldRun::new(plan, scenario, world, progress, MarkPolicy::Record);
-    run.execute().await;
-    run.finish()
+impl SystemRun for WorldRun<'_> {
+    type Findings = Findings;
+
+    async fn execute(&mut self) {
+        self.execute_until(RunStep::Heal).await;
+    }
+
+    async fn finish(mut self) -> Verdict<Findings> {
+        self.heal().await;
+        self.verdict()
+    }
 }
 
 impl<'a> WorldRun<'a> {
@@ -109,57 +114,39 @@ impl<'a> WorldRun<'a> {
             releases: releases(&scenario.config),
             zones,
             last_check_at: state.world.now(),
+            steps: timeline(&state),
             state,
             is_checking: true,
         }
     }
 
-    /// Executes the scenario: faults, then healing.
-    pub(crate) async fn execute(&mut self) {
-        let mut steps = self.timeline(self.state.scenario.start.0, self.state.scenario.end().0);
-        while let Some((at, step)) = steps.pop_first() {
+    /// Lets the system heal for as long as the scenario says.
+    pub(crate) async fn heal(&mut self) {
+        self.begin_healing();
+        self.execute_until(RunStep::End).await;
+    }
+
+    /// Executes the scenario and heals, as the engine does.
+    #[cfg(test)]
+    pub(crate) async fn execute_and_heal(&mut self) {
+        SystemRun::execute(self).await;
+        self.state.world.end_faults();
+        self.heal().await;
+    }
+
+    /// Executes the steps before `last`, and waits for its time.
+    async fn execute_until(&mut self, last: RunStep) {
+        while let Some((at, step)) = self.steps.pop_first() {
             if let Some(due_ms) = self.state.drill_triggers.wait(&self.state.world, UnixMs(at)).await {
-                steps.extend([(at, step), (due_ms, RunStep::Drill)]);
+                self.steps.extend([(at, step), (due_ms, RunStep::Drill)]);
                 continue;
             }
             match step {
+                step if step == last => return,
                 RunStep::Check | RunStep::Drill if !self.is_checking => {}
                 step => self.step(step),
             }
         }
-    }
-
-    fn timeline(&self, start: UnixMs, end: UnixMs) -> BTreeSet<(i64, RunStep)> {
-        let mut steps = BTreeSet::new();
-        for deploy in &self.state.scenario.config.deploys {
-            let (targets, pause) = deploy_targets(&deploy.to, &self.state.world, &self.state.nodes);
-            for (turn, node) in targets.into_iter().enumerate() {
-                let at = deploy.at.0 + pause * turn as u32;
-                steps.insert((at.0, RunStep::Deploy(node, deploy.release.clone())));
-            }
-        }
-        for (index, operation) in self.state.plan.operations.iter().enumerate() {
-            steps.insert((operation.at.0.0, RunStep::Operate(index)));
-            if let Some(duration) = operation.action.duration() {
-                // Mistakes are fixed at the latest when faults end.
-                let reverted = (operation.at.0 + duration.0).min(end);
-                steps.insert((reverted.0, RunStep::Revert(index)));
-            }
-        }
-        steps.extend(self.state.plan.drills.iter().filter_map(|drill| match drill.trigger {
-            DrillTrigger::AtMs(at) => Some((at, RunStep::Drill)),
-            DrillTrigger::Mark { .. } => None,
-        }));
-        steps.insert((end.0, RunStep::Heal));
-        let last = end + self.state.scenario.config.healing.0;
-        // Checks avoid the full hour, at which jobs start.
-        let mut at = start.0 + HOUR_MS - HOUR_MS / 4;
-        while at < last.0 {
-            steps.insert((at, RunStep::Check));
-            at += HOUR_MS;
-        }
-        steps.insert((last.0, RunStep::Check));
-        steps
     }
 
     fn step(&mut self, step: RunStep) {
@@ -174,16 +161,15 @@ impl<'a> WorldRun<'a> {
             RunStep::Revert(index) => self.revert_operation(index),
             RunStep::Check => self.check_hour(),
             RunStep::Drill => self.drill(),
-            RunStep::Heal => self.heal(),
+            RunStep::Heal | RunStep::End => {}
         }
     }
 
-    /// Ends the faults and starts healing.
-    fn heal(&mut self) {
-        let RunState { world, progress, cluster_registry, drill_triggers, .. } = &mut self.state;
+    /// Starts healing, once the faults have ended.
+    fn begin_healing(&mut self) {
+        let RunState { progress, cluster_registry, drill_triggers, .. } = &mut self.state;
         progress.phase("healing");
         drill_triggers.stop();
-        world.end_faults();
         for node in cluster_registry.configured() {
             self.configure(node, None);
         }
@@ -295,7 +281,43 @@ impl<'a> WorldRun<'a> {
     }
 
     /// Checks the final state.
-    pub(crate) fn finish(self) -> Verdict<Findings> {
+    pub(crate) fn verdict(self) -> Verdict<Findings> {
         FinishedRun::new(self.state, self.judge).verdict()
     }
+}
+
+/// Returns the steps of a run, by time.
+fn timeline(state: &RunState<'_>) -> BTreeSet<(i64, RunStep)> {
+    let (start, end) = (state.scenario.start.0, state.scenario.end().0);
+    let mut steps = BTreeSet::new();
+    for deploy in &state.scenario.config.deploys {
+        let (targets, pause) = deploy_targets(&deploy.to, &state.world, &state.nodes);
+        for (turn, node) in targets.into_iter().enumerate() {
+            let at = deploy.at.0 + pause * turn as u32;
+            steps.insert((at.0, RunStep::Deploy(node, deploy.release.clone())));
+        }
+    }
+    for (index, operation) in state.plan.operations.iter().enumerate() {
+        steps.insert((operation.at.0.0, RunStep::Operate(index)));
+        if let Some(duration) = operation.action.duration() {
+            // Mistakes are fixed at the latest when faults end.
+            let reverted = (operation.at.0 + duration.0).min(end);
+            steps.insert((reverted.0, RunStep::Revert(index)));
+        }
+    }
+    steps.extend(state.plan.drills.iter().filter_map(|drill| match drill.trigger {
+        DrillTrigger::AtMs(at) => Some((at, RunStep::Drill)),
+        DrillTrigger::Mark { .. } => None,
+    }));
+    steps.insert((end.0, RunStep::Heal));
+    let last = end + state.scenario.config.healing.0;
+    // Checks avoid the full hour, at which jobs start.
+    let mut at = start.0 + HOUR_MS - HOUR_MS / 4;
+    while at < last.0 {
+        steps.insert((at, RunStep::Check));
+        at += HOUR_MS;
+    }
+    steps.insert((last.0, RunStep::Check));
+    steps.insert((last.0, RunStep::End));
+    steps
 }

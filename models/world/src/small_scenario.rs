@@ -38,8 +38,8 @@ pub(crate) fn judged(
         }
         let mut run = WorldRun::new(&plan, &scenario, world, PhaseReporter::silent(), MarkPolicy::Record);
         first(&run);
-        run.execute().await;
-        run.finish()
+        run.execute_and_heal().await;
+        run.verdict()
     };
     run_fork(spec, run).output
 }

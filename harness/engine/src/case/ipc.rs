@@ -1,5 +1,6 @@
 //! Messages between parent and worker: one JSON value a line.
 
+use super::strikes::Strikes;
 use crate::report::{Detection, FaultReport, NodeStats};
 use latent_sim::{Fault, OpKind};
 use latent_verdict::{Outcome, PendingWork, Restoration, Violation};
@@ -158,6 +159,8 @@ pub(crate) struct CaseResult {
     pub marks: BTreeMap<String, u64>,
     pub faults: Vec<FaultReport>,
     pub nodes: Vec<NodeStats>,
+    /// Operations that faults struck, by phase.
+    pub strikes: Strikes,
     pub addresses_fixed: bool,
     /// Every operation, if they were recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

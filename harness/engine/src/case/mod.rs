@@ -13,6 +13,7 @@ pub(crate) mod parent;
 pub(crate) mod pool;
 pub(crate) mod report_builder;
 mod run;
+pub(crate) mod strikes;
 pub(crate) mod supervisor;
 pub(crate) mod worker;
 

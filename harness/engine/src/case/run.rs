@@ -2,10 +2,11 @@
 
 use super::ipc::{self, CaseResult, LogRecord, SerializedOp};
 use super::node_stats::NodeStatsRecorder;
+use super::strikes::StrikeRecorder;
 use crate::plan::Plan;
 use crate::report::FaultReport;
 use crate::scenario::{Scenario, fault_at_unknown_node};
-use crate::{PhaseReporter, ScenarioError, System};
+use crate::{PhaseReporter, ScenarioError, System, run_system};
 use latent_sim::{
     FaultOutcome, Observer, Record, RecordedOp, WORLD_NODE, World, WorldOutcome, WorldSpec, run_world,
 };
@@ -64,6 +65,7 @@ pub(super) fn run_plan<S: System>(
         start: scenario.start.0,
         keep_log: false,
     };
+    let strike_recorder = StrikeRecorder::default();
     let tally = NodeStatsRecorder::new(scenario.run_for.0, listener.on_time);
     let WorldOutcome {
         output,
@@ -74,7 +76,7 @@ pub(super) fn run_plan<S: System>(
         fault_outcomes: faults,
         ..
     } = run_world(spec, |world| {
-        let tally = tally.clone();
+        let (tally, strike_recorder) = (tally.clone(), strike_recorder.clone());
         async move {
             if listener.survey {
                 world.start_op_recording();
@@ -90,8 +92,10 @@ pub(super) fn run_plan<S: System>(
                 world.observe(Box::new(StopObserver { until_ns, on_stop }));
             }
             world.observe(tally.observer());
+            let until_ns = u64::try_from(scenario.run_for.0.as_nanos()).unwrap_or(u64::MAX);
+            world.observe(strike_recorder.observer(until_ns));
             let progress = PhaseReporter(listener.on_phase);
-            let judged = S::run(&plan.system, scenario, world.clone(), progress).await;
+            let judged = run_system::<S>(&plan.system, scenario, world.clone(), progress).await;
             let names = world.nodes().into_iter().map(|node| world.node_name(node).to_string());
             (judged, names.collect::<Vec<_>>(), world.recorded_ops())
         }
@@ -115,6 +119,7 @@ pub(super) fn run_plan<S: System>(
         marks: all_marks(marks.into_iter().map(|(name, count)| (name.to_owned(), count)), judged.marks),
         faults: faults.into_iter().map(fault_report).collect(),
         nodes: tally.nodes(&names),
+        strikes: strike_recorder.strikes(),
         addresses_fixed: addresses_fixed(),
         ops: seen.into_iter().map(|op| op_line(op, scenario.start.0.0)).collect(),
         findings: serde_json::to_value(&judged.findings).map_err(RunError::Findings)?,

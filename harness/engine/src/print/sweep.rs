@@ -7,8 +7,10 @@ use crate::case_source::shell_word;
 use crate::exit;
 use crate::sweep::results::CaseRecord;
 use crate::sweep::summary::{FailureGroup, SweepSummary};
+use latent_sim::OpKind;
 use latent_verdict::Outcome;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Number of kinds of failures shown without `-v`.
 const MAX_KINDS: usize = 6;
@@ -39,6 +41,7 @@ pub(crate) fn text(printed: &SweepReport<'_>, verbose: bool) -> Screen {
     }
     failures(printed, &mut screen);
     marks(summary, &mut screen);
+    strikes(summary, &mut screen);
     // A vacuous case does not count as evidence.
     let telling = summary.cases - summary.vacuous;
     if summary.exit_code() == exit::CLEAN && telling > RULE_OF {
@@ -195,6 +198,34 @@ fn marks(summary: &SweepSummary, screen: &mut Screen) {
     }
 }
 
+/// Adds how many combinations of a phase, an operation in it and a fault were struck, and per phase the number of faults
+/// that struck each operation. The JSON object has the numbers of strikes.
+fn strikes(summary: &SweepSummary, screen: &mut Screen) {
+    let ops = || summary.strikes.values().flat_map(|ops| ops.values());
+    let faults: BTreeSet<&String> = ops().flat_map(BTreeMap::keys).collect();
+    if faults.is_empty() {
+        return;
+    }
+    let struck: usize = ops().map(BTreeMap::len).sum();
+    let all = ops().count() * faults.len();
+    let more = if screen.verbose() { "" } else { " (-v shows each phase)" };
+    let (struck, all) = (count(struck as u64), count(all as u64));
+    screen.item("struck", format!("{struck} of {all} combinations of phase, operation and fault{more}"));
+    if screen.verbose() {
+        let of = faults.len();
+        let row = |(phase, ops): (&String, &BTreeMap<OpKind, BTreeMap<String, u64>>)| {
+            let ops = ops.iter().map(|(op, faults)| format!("{} {}/{of}", op_name(*op), faults.len()));
+            format!("{phase}: {}", ops.collect::<Vec<_>>().join(", "))
+        };
+        screen.rows("", summary.strikes.iter().map(row), usize::MAX);
+    }
+}
+
+/// Returns the name of a kind of operation as scenarios write it.
+fn op_name(op: OpKind) -> String {
+    serde_json::to_value(op).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 /// The rule of three: with no failure in N cases, the failure rate is below 3/N, at 95% confidence. With 3 cases or
 /// fewer it gives no bound.
 const RULE_OF: u64 = 3;
@@ -241,5 +272,6 @@ pub(crate) fn json(summary: &SweepSummary, program: &str) -> Value {
         "failures": summary.failures.iter().map(group).collect::<Vec<_>>(),
         "marks_not_reached": summary.marks_not_reached.iter().map(|(mark, of)| json!({ "mark": mark, "required_by": of })).collect::<Vec<_>>(),
         "marks": marks,
+        "strikes": summary.strikes,
     })
 }

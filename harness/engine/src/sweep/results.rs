@@ -8,6 +8,7 @@
 use super::sweep_spec::{FORMAT, SweepSpec};
 use crate::case::end_cause::has_no_verdict;
 use crate::case::finding::Finding;
+use crate::case::strikes::Strikes;
 use crate::output::{FileLock, OutputStream, replacement};
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ pub(crate) struct CaseRecord {
     pub finding: Finding,
     /// Number of times that each mark was reached.
     pub marks: BTreeMap<String, u64>,
+    /// Operations that faults struck, by phase.
+    #[serde(default, skip_serializing_if = "Strikes::is_empty")]
+    pub strikes: Strikes,
     /// Real time, in milliseconds: the only machine-dependent field.
     pub wall_ms: u64,
 }

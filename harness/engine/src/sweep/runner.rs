@@ -6,6 +6,7 @@ use super::sweep_spec::{CaseKey, SweepSpec};
 use crate::case::end_cause::EndCause;
 use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, WorkerLimits};
+use crate::case::strikes::Strikes;
 use crate::case::supervisor;
 use crate::case_source::CaseSource;
 use crate::scenario::ScenarioError;
@@ -154,9 +155,9 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
     };
     let second =
         if again { determinism_check::rerun(&request, sweep.limits, &first) } else { SecondRun::Same };
-    let (found, marks) = match first {
-        Ok(judged) => (Finding::of(&judged), judged.marks),
-        Err(error) => (Finding::from_error(error).map_err(broken)?, BTreeMap::new()),
+    let (found, marks, strikes) = match first {
+        Ok(judged) => (Finding::of(&judged), judged.marks, judged.strikes),
+        Err(error) => (Finding::from_error(error).map_err(broken)?, BTreeMap::new(), Strikes::new()),
     };
     let finding = match second {
         SecondRun::Same => found,
@@ -173,6 +174,7 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
         determinism_checked: again,
         finding,
         marks,
+        strikes,
         wall_ms,
     })
 }

@@ -3,6 +3,7 @@
 use super::results::{CaseRecord, SweepResults};
 use super::sweep_spec::{CaseKey, Slice, SweepSpec};
 use crate::case::end_cause::{ended, has_no_verdict};
+use crate::case::strikes::{self, Strikes};
 use crate::exit;
 use latent_verdict::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,8 @@ pub(crate) struct SweepSummary {
     pub failures: Vec<FailureGroup>,
     /// Number of times that each mark was reached, and in how many cases.
     pub marks: BTreeMap<String, (u64, u64)>,
+    /// Operations that faults struck, by phase.
+    pub strikes: Strikes,
     /// Required marks that no case reached, with the scenario that requires them, if it is one.
     pub marks_not_reached: Vec<(String, Option<String>)>,
     /// Real time of all cases together, in milliseconds.
@@ -56,6 +59,7 @@ impl SweepSummary {
         let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
         let mut groups: BTreeMap<(Outcome, &str), Vec<CaseRecord>> = BTreeMap::new();
         let (mut without_verdict, mut vacuous) = (0, 0);
+        let mut strikes = Strikes::new();
         for one in records {
             if has_no_verdict(&one.finding.fingerprint) {
                 without_verdict += 1;
@@ -68,6 +72,7 @@ impl SweepSummary {
                 *counts = (counts.0.saturating_add(*times), counts.1 + 1);
                 by_scenario.entry(&one.scenario).or_default().insert(name);
             }
+            strikes::add(&mut strikes, &one.strikes);
             if !one.as_expected {
                 let key = (one.finding.outcome, one.finding.fingerprint.as_str());
                 groups.entry(key).or_default().push(one.clone());
@@ -101,6 +106,7 @@ impl SweepSummary {
             vacuous,
             failures,
             marks,
+            strikes,
             marks_not_reached,
             busy_ms: sum(records.iter().map(|one| one.wall_ms)),
         }

@@ -31,6 +31,9 @@ fn a_clean_sweep_is_0_and_prints_the_failure_rate_bound() {
       simulated   26 m in …
       determinism 1 case checked
       marks       wal.recovered 19 in 19 cases
+      struck      7 of 11 combinations of phase, operation and fault
+                  boot: open 0/1, create 1/1, append 1/1, truncate 1/1, read 1/1, len 1/1, sync 1/1, sync_dir 1/1
+                  wal.recovered: append 0/1, truncate 0/1, sync 0/1
       bound       failure rate below 11.54% (95% confidence)
       results     .latent/sweep.jsonl
     ");
@@ -94,7 +97,7 @@ fn wrong_usage_is_2_with_one_error() {
     insta::assert_snapshot!(printed, @"
     $ wal sweep corect
     error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; generated: generated@7; or give the path of a JSON file
+      did you mean correct? built in: correct, missing-sync, rough; generated: generated@7; or give the path of a JSON file
     $ wal sweep correct --seeds 5
     error: invalid range of seeds '5': write it like 1..101, which ends before 101
     $ wal sweep correct --seeds 5..5
@@ -140,10 +143,10 @@ fn wrong_usage_is_2_with_one_error() {
       name its folder with --folder
     $ wal corpus add nothing.json
     error: nothing.json: cannot read it: No such file or directory (os error 2)
-      built in: correct, missing-sync; generated: generated@7; or give the path of a JSON file
+      built in: correct, missing-sync, rough; generated: generated@7; or give the path of a JSON file
     $ wal print corect
     error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; generated: generated@7; or give the path of a JSON file
+      did you mean correct? built in: correct, missing-sync, rough; generated: generated@7; or give the path of a JSON file
     ");
 }
 
@@ -175,6 +178,7 @@ fn a_loss_is_100_with_commands_to_reproduce_and_shrink_it() {
       failures    unrecoverable-loss W1:missing:after-crash:loss  5 cases
       reproduce   wal repro missing-sync@12 --trace HASH
       shrink      wal shrink missing-sync@12
+      struck      7 of 11 combinations of phase, operation and fault (-v shows each phase)
       results     .latent/sweep.jsonl
     ");
 }
@@ -208,11 +212,11 @@ fn a_panic_of_the_tool_is_1_without_a_verdict() {
       simulated   2 m in …
       determinism 0 cases checked
       failures    no verdict internal-error:tests/commands/misbehaving.rs:LINE  1 case
-                  internal error: the judge panics, at harness/engine/tests/commands/misbehaving.rs:LINE
+                  internal error: judge panics, at harness/engine/tests/commands/misbehaving.rs:LINE
       reproduce   odd repro nervous.json@2
       results     .latent/sweep.jsonl
     ");
-    insta::assert_snapshot!(scratch.odd(&["run", "nervous.json@2"]).ends(1).stderr_text(), @"error: internal error: the judge panics, at harness/engine/tests/commands/misbehaving.rs:LINE (report it with: odd run nervous.json@2)");
+    insta::assert_snapshot!(scratch.odd(&["run", "nervous.json@2"]).ends(1).stderr_text(), @"error: internal error: judge panics, at harness/engine/tests/commands/misbehaving.rs:LINE (report it with: odd run nervous.json@2)");
     // Other findings of the same sweep take precedence.
     scratch.misbehaving_scenario("untidy", r#", "misbehaviour": { "violates": "a file lies about" }"#);
     scratch.odd(&["sweep", "nervous.json", "untidy.json", "--seeds", "2..3"]).ends(100);

@@ -4,7 +4,7 @@
 //! of this is outside the simulated world, which would prevent it: real processes, real memory, real time.
 
 use latent_engine::verdict::{OutcomeFacts, Violation};
-use latent_engine::{PhaseReporter, Report, Scenario, Screen, System, Verdict};
+use latent_engine::{PhaseReporter, Report, Scenario, Screen, System, SystemRun, Verdict};
 use latent_ports::{Disk, Env, File, Mark, OpenMode};
 use latent_sim::{NodeSpec, SimEnv, World};
 use schemars::JsonSchema;
@@ -64,12 +64,19 @@ pub struct Findings {
 
 pub struct Misbehaving;
 
+pub struct MisbehavingRun<'a> {
+    misbehaviour: &'a Misbehaviour,
+    scenario: &'a Scenario<Config>,
+    world: World,
+}
+
 impl System for Misbehaving {
     const NAME: &'static str = "odd";
     const SUBJECT: &'static str = "file";
     const ITEMS: &'static str = "files";
     type Config = Config;
     type Plan = Misbehaviour;
+    type Run<'a> = MisbehavingRun<'a>;
     type Findings = Findings;
 
     fn expand(scenario: &Scenario<Config>, seed: u64) -> Misbehaviour {
@@ -77,21 +84,38 @@ impl System for Misbehaving {
         if only_with.is_none_or(|only| only == seed) { misbehaviour.clone() } else { Misbehaviour::Nothing }
     }
 
-    async fn run(
-        misbehaviour: &Misbehaviour,
-        scenario: &Scenario<Config>,
+    fn start<'a>(
+        misbehaviour: &'a Misbehaviour,
+        scenario: &'a Scenario<Config>,
         world: World,
         _: PhaseReporter,
-    ) -> Verdict<Findings> {
+    ) -> MisbehavingRun<'a> {
         let of_node = misbehaviour.clone();
         world.add_node(NodeSpec::named("clerk"), move |env| clerk(env, of_node.clone()));
-        world.sleep_until(scenario.end().0).await;
+        MisbehavingRun { misbehaviour, scenario, world }
+    }
+
+    fn render(report: &Report<Findings>, screen: &mut Screen) {
+        assert!(!report.findings.cannot_be_printed, "the printer has had enough");
+        screen.item("process", report.findings.process.map_or("not told".to_owned(), |id| id.to_string()));
+    }
+}
+
+impl SystemRun for MisbehavingRun<'_> {
+    type Findings = Findings;
+
+    async fn execute(&mut self) {
+        self.world.sleep_until(self.scenario.end().0).await;
+    }
+
+    async fn finish(self) -> Verdict<Findings> {
+        let MisbehavingRun { misbehaviour, world, .. } = self;
         let mut violations = Vec::new();
         if let Misbehaviour::Violates(why) | Misbehaviour::ViolatesLate(why) = misbehaviour {
             violations
                 .push(Violation::new("O1", "untidy", "at-once").of("desk", 1).at(world.now().0).because(why));
         }
-        assert!(*misbehaviour != Misbehaviour::JudgePanics, "the judge panics");
+        assert!(*misbehaviour != Misbehaviour::JudgePanics, "judge panics");
         let cannot_be_printed = *misbehaviour == Misbehaviour::PrintingPanics;
         let process = (*misbehaviour == Misbehaviour::ProcessInFindings).then(std::process::id);
         Verdict {
@@ -102,11 +126,6 @@ impl System for Misbehaving {
             marks: BTreeMap::new(),
             findings: Findings { process, cannot_be_printed },
         }
-    }
-
-    fn render(report: &Report<Findings>, screen: &mut Screen) {
-        assert!(!report.findings.cannot_be_printed, "the printer has had enough");
-        screen.item("process", report.findings.process.map_or("not told".to_owned(), |id| id.to_string()));
     }
 }
 

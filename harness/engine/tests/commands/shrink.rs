@@ -98,7 +98,27 @@ fn a_shrunk_case_fails_with_the_same_fingerprint() {
           }
         ],
         "system": {
-          "crash_at_operation": 20
+          "drawn": [
+            {
+              "trigger": {
+                "nth_op": {
+                  "node": "log",
+                  "op": "disk",
+                  "path_prefix": "",
+                  "n": 20,
+                  "after_ms": 0
+                }
+              },
+              "action": {
+                "kill": {
+                  "node": "log",
+                  "restart_after_ms": 1000,
+                  "keeps": null,
+                  "tear_bytes": null
+                }
+              }
+            }
+          ]
         }
       }
     }

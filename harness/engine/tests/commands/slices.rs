@@ -45,7 +45,7 @@ fn one_job_two_jobs_and_four_merged_slices_give_the_same_result() {
     assert_eq!(screen(&merge(&files, &[]), &files.join(" ")), screen(&one, "one.jsonl"));
     let report: Value = serde_json::from_str(&merge(&files, &["--json"]).out).expect("it is JSON");
     let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"cases determinism_checked failed failures marks marks_not_reached outcomes sim_ms sweep without_items without_verdict");
+    insta::assert_snapshot!(keys.join(" "), @"cases determinism_checked failed failures marks marks_not_reached outcomes sim_ms strikes sweep without_items without_verdict");
     assert_eq!((&report["cases"], &report["failed"]), (&32.into(), &5.into()));
 }
 
@@ -288,6 +288,7 @@ fn drawn_seeds_are_the_same_every_time() {
       outcomes    5 clean
       simulated   5 m in …
       determinism 0 cases checked
+      struck      2 of 10 combinations of phase, operation and fault (-v shows each phase)
       bound       failure rate below 60% (95% confidence)
       results     FILE
     ");

@@ -12,7 +12,7 @@ pub type Test = (&'static str, fn());
 
 /// Tests by the names of their functions.
 macro_rules! tests {
-    ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name as fn())),*] };
+    ($($name:path),* $(,)?) => { &[$((stringify!($name), $name as fn())),*] };
 }
 pub(crate) use tests;
 

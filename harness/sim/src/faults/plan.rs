@@ -124,11 +124,17 @@ impl Fault {
             Trigger::Mark { node, .. } => node.as_deref(),
             Trigger::At(_) | Trigger::AtMs(_) => None,
         };
-        trigger.into_iter().chain(self.action.behavior().nodes())
+        trigger.into_iter().chain(self.action.nodes())
     }
 }
 
 impl FaultAction {
+    /// Returns every node that the action names.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<&str> {
+        self.behavior().nodes()
+    }
+
     /// Returns the implementation of this action.
     pub(crate) fn behavior(&self) -> &dyn FaultBehavior {
         match self {
@@ -161,7 +167,8 @@ impl FaultAction {
     }
 
     /// Whether the action affects a process or its clock, and so is injected after the operation that triggers it.
-    pub(super) fn is_process_fault(&self) -> bool {
+    #[must_use]
+    pub fn is_process_fault(&self) -> bool {
         matches!(
             self,
             FaultAction::Kill(_)

@@ -30,6 +30,8 @@ pub(crate) struct FaultRegistry {
     pauses: BTreeMap<usize, (NodeId, u32)>,
     /// Whether faults have ended: none triggers any more.
     has_ended: bool,
+    /// The last operation that triggered a fault, and its time.
+    triggering_op: Option<(OpKind, u64)>,
 }
 
 struct ArmedFault {
@@ -117,10 +119,16 @@ impl FaultRegistry {
         let mut triggered = Vec::new();
         for (index, armed) in self.armed.iter_mut().enumerate() {
             if armed.matches_op(name, op, path, to, now_ns) && armed.count_match() {
+                self.triggering_op = Some((op, now_ns));
                 triggered.push(index);
             }
         }
         triggered
+    }
+
+    /// Returns the kind of the operation that triggers a fault at this time, if one does.
+    pub(crate) fn triggering_op(&self, now_ns: u64) -> Option<OpKind> {
+        self.triggering_op.filter(|(_, at_ns)| *at_ns == now_ns).map(|(op, _)| op)
     }
 
     /// Counts a mark of a node. Returns the faults that it triggers.

@@ -111,6 +111,7 @@ fn spec(class: &TenantClass, project: u32, draw: Draw<'_>) -> WorkloadSpec {
         bursts: Vec::new(),
         offline_windows: Vec::new(),
         clock_skews: Vec::new(),
+        silent_from_ms: None,
         kept_indices: Vec::new(),
     }
 }

@@ -16,7 +16,7 @@ mod world_config;
 
 pub use credentials::{Credentials, RoleGrants};
 pub use load::{ClockError, LoadPattern};
-pub use nemesis::{FaultBudget, FaultKind, NemesisConfig};
+pub use nemesis::FaultBudget;
 pub(crate) use node_names::NodeNames;
 pub use operations::{
     MistakeDuration, Operation, OperatorAction, ProjectDate, RecoverAction, RetentionTarget, RetentionTypo,

@@ -1,9 +1,9 @@
 //! Nemesis configuration: kinds of faults that the seed may draw, their number, and the fault budget.
 
 use super::schema::pair_maximum;
+use latent_nemesis::FaultKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::VariantArray;
 
 /// Faults drawn from the seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,70 +39,4 @@ impl Default for FaultBudget {
     fn default() -> Self {
         FaultBudget { disks: 3, data_centers: 1, tee: 1 }
     }
-}
-
-/// A kind of fault. The order of the variants is fixed, because draws are keyed by it: append new kinds.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, VariantArray, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// A process crashes and restarts.
-    Crash,
-    /// A process crashes repeatedly.
-    CrashLoop,
-    /// Half of the disks and one more node lose power at once.
-    PowerLoss,
-    /// A process is paused for 10 s to 10 min.
-    Pause,
-    /// A node restarts with an empty disk.
-    NewDisk,
-    /// A link is cut in one or both directions.
-    CutLink,
-    /// A node is isolated for 1 s, 1 min, 1 h, 4 h or 26 h.
-    Isolate,
-    /// A network partition between two groups of nodes.
-    Partition,
-    /// A node is isolated repeatedly.
-    Flap,
-    /// A node's links are 10 to 100 times slower, reorder and duplicate messages.
-    SlowLink,
-    /// A node's links lose up to a third of their messages.
-    LossyLink,
-    /// A request or a response is lost.
-    LostMessage,
-    /// I/O errors: once, several times, or for a period.
-    DiskError,
-    /// A failed sync that marks unwritten pages as clean.
-    SyncFailure,
-    /// A disk becomes full in the middle of a write.
-    DiskFull,
-    /// A disk is 10 to 100 times slower.
-    SlowDisk,
-    /// Reads return fewer bytes than requested.
-    ShortRead,
-    /// A block becomes unreadable.
-    LatentSector,
-    /// Bits of stored data flip.
-    BitRot,
-    /// A write lands at another place.
-    MisdirectedWrite,
-    /// A write is confirmed and never reaches the disk.
-    LostWrite,
-    /// After a crash, the unwritten tail of a file contains garbage.
-    GarbageTails,
-    /// A clock jumps by 1 s, 1 h or 1 day.
-    ClockStep,
-    /// A clock drifts by up to 50 ppm.
-    ClockDrift,
-    /// A data center or the tee store answers 5xx, throttles, interrupts uploads, loses answers or returns short
-    /// listing pages.
-    ObjectStore,
-    /// A directory of a disk is removed.
-    RemovedDirectory,
-}
-
-impl FaultKind {
-    /// All kinds.
-    pub const ALL: &'static [FaultKind] = FaultKind::VARIANTS;
 }

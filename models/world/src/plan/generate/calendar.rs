@@ -1,8 +1,8 @@
 //! Start and duration of a scenario.
 
-use super::choices::Choices;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::{Span, Timestamp};
+use latent_nemesis::Choices;
 use latent_ports::UnixMs;
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! Customers and their traffic.
 
 use super::calendar::Calendar;
-use super::choices::Choices;
 use super::in_context::ArbitraryIn;
 use crate::scenario::{ApiWeights, TenantClass, ZoneShare};
 use arbitrary::{Arbitrary, Result, Unstructured};
+use latent_nemesis::Choices;
 
 /// Time zones of customers: offsets of whole hours and others, with and without summer time, on both sides of the
 /// date line.

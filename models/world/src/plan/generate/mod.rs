@@ -13,14 +13,13 @@
 //! Every part implements `arbitrary::Arbitrary`, so a fuzzer can draw it from bytes alone: a part without ranges that
 //! depend on others directly, any other one with its context (`InContext`). The whole is the composition of these.
 //!
-//! - `choices`: choices from bytes. `in_context`: parts that depend on others.
+//! - `in_context`: parts that depend on others.
 //! - `quiet_scenario`: a scenario in which nothing happens, of `calendar`, `customers` (and their traffic) and `world`
 //!   (nodes, compaction, protection).
 //! - `nemesis`, `load`, `operations`: what happens in it: faults, loads, operations and deploys.
 //! - `wild`: a generated scenario with trouble that is longer or larger than any of these.
 
 mod calendar;
-mod choices;
 mod customers;
 mod in_context;
 mod load;

@@ -1,6 +1,5 @@
 //! Operations and deploys, all explicit.
 
-use super::choices::Choices;
 use super::in_context::ArbitraryIn;
 use super::quiet_scenario::{DAY_MS, HOUR_MS, MINUTE_MS, QuietScenario, span_ms};
 use crate::scenario::{Deploy, DeployTarget, ReleaseConfig};
@@ -9,6 +8,7 @@ use crate::scenario::{
 };
 use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::Timestamp;
+use latent_nemesis::Choices;
 use latent_pipeline::zone::Day;
 
 /// Durations of mistakes. They are within the slack of a backup: a longer one would violate the backup guarantee,

@@ -1,7 +1,6 @@
 //! A scenario in which nothing happens yet: calendar, customers, nodes and protection.
 
 use super::calendar::Calendar;
-use super::choices::Choices;
 use super::customers::{Tenants, Zones};
 use super::in_context::ArbitraryIn;
 use super::world::{ExportsPerProject, RecoverySetup};
@@ -9,6 +8,7 @@ use crate::scenario::WorldConfig;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::verdict::Outcome;
 use latent_engine::{Scenario, Span, Timestamp};
+use latent_nemesis::Choices;
 use latent_ports::UnixMs;
 use std::time::Duration;
 

@@ -1,7 +1,6 @@
-//! Choices from bytes: the primitives that every drawn part is composed of.
+//! Choices from bytes: the primitives that every drawn part of a scenario is composed of.
 
-use crate::plan::draws::between;
-use crate::plan::nemesis::RandomSource;
+use crate::part_draws::{RandomSource, between};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,7 +9,7 @@ use std::collections::BTreeMap;
 ///
 /// `Unstructured::int_in_range` and `Unstructured::choose` consume as many bytes as a range needs, some of them from
 /// the end. With a fixed width, another range for one choice leaves the bytes of all later ones in their places.
-pub(super) trait Choices {
+pub trait Choices {
     /// Returns 64 bits whose upper half is drawn, which is all that a choice uses.
     fn bits(&mut self) -> u64;
 
@@ -49,7 +48,7 @@ impl Choices for Unstructured<'_> {
 
 /// Part of the size range that a run's faults use, in 64ths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FaultSizeRange(pub u64, pub u64);
+pub(crate) struct FaultSizeRange(pub u64, pub u64);
 
 impl<'a> Arbitrary<'a> for FaultSizeRange {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<FaultSizeRange> {
@@ -60,7 +59,7 @@ impl<'a> Arbitrary<'a> for FaultSizeRange {
 
 /// Random source of one fault. Repeated requests for a part return the same bits, because a fault may consist of
 /// several related ones.
-pub(super) struct ByteRandomSource<'u, 'a> {
+pub(crate) struct ByteRandomSource<'u, 'a> {
     bytes: RefCell<&'u mut Unstructured<'a>>,
     sizes: FaultSizeRange,
     drawn: RefCell<BTreeMap<u32, u64>>,

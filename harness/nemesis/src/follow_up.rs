@@ -1,15 +1,13 @@
 //! Pairs: a second fault soon after the first, while the system still deals with it.
 //!
-//! The second strikes within the next twenty operations of the same node or of another disk: an error and then a crash,
+//! The second strikes within the next twenty operations of the same node or of one that holds the data: an error and then a crash,
 //! a crash during the recovery from a crash, a failed sync while a repair writes. Where the first fault strikes the n-th
 //! operation of a kind, the second strikes a later one of the same kind.
 
-use super::fault_budget::damages;
-use super::fault_sampler::FaultSampler;
-use crate::scenario::FaultKind;
-use latent_engine::sim::{
-    DiskError, Fault, FaultAction, Kill, OpKind, ReadsAfterFailedSync, SyncFailure, Trigger,
-};
+use crate::fault_budget::damages;
+use crate::fault_kind::FaultKind;
+use crate::fault_sampler::FaultSampler;
+use latent_sim::{DiskError, Fault, FaultAction, Kill, OpKind, ReadsAfterFailedSync, SyncFailure, Trigger};
 
 /// Greatest distance of the second fault, in operations.
 const WITHIN_OPS: u64 = 20;
@@ -18,12 +16,12 @@ const SECOND_MS: u64 = 1_000;
 impl FaultSampler<'_> {
     /// Draws the second fault of a pair; `None` for two of three faults. It never damages durable bytes, so that the
     /// budget need not count it.
-    pub(super) fn follow_up(&self, first: &Fault) -> Option<Fault> {
+    pub(crate) fn follow_up(&self, first: &Fault) -> Option<Fault> {
         let node = first_node(first)?;
         if self.within(110, 0, 2) > 0 || self.kind == FaultKind::GarbageTails {
             return None;
         }
-        let node = if self.within(111, 0, 3) == 0 { self.disk(112) } else { node.to_owned() };
+        let node = if self.within(111, 0, 3) == 0 { self.data_node(112) } else { node.to_owned() };
         let trigger = self.second_trigger(first, &node);
         let path_prefix = String::new();
         let action = match self.within(113, 0, 4) {
@@ -62,7 +60,7 @@ impl FaultSampler<'_> {
             Trigger::Mark { .. } => first.trigger.clone(),
             Trigger::AtMs(at_ms) => {
                 let op = self.pick(116, &[OpKind::Any, OpKind::Change, OpKind::Disk]);
-                nth(op, (at_ms - self.scenario.start.0.0).unsigned_abs())
+                nth(op, (at_ms - self.targets.window().start_ms).unsigned_abs())
             }
             Trigger::At(_) => nth(OpKind::Any, 0),
         }
