@@ -19,7 +19,7 @@ const fn of(invariant: &'static str, kind: &'static str, phrase: &'static str) -
 }
 
 /// Every kind. A drill (I12) also reports the kinds of I1 to I5.
-pub const VIOLATION_KINDS: [ViolationKind; 62] = [
+pub const VIOLATION_KINDS: [ViolationKind; 65] = [
     of("I1", "missing", "acknowledged events missing"),
     of("I1", "under-replicated", "events on too few replicas"),
     of("I1", "vanished", "events that were read disappeared"),
@@ -44,6 +44,7 @@ pub const VIOLATION_KINDS: [ViolationKind; 62] = [
     of("I8", "altered", "compaction altered events"),
     of("I8", "wrong-winner", "compaction kept the wrong duplicate"),
     of("I8", "duplicate-key", "compaction left duplicates"),
+    of("I9", "sealed-differs", "sealed segment with other bytes"),
     of("I9", "dangling", "manifest names missing files"),
     of("I9", "unreadable", "manifest or segment unreadable"),
     of("I9", "regressed", "manifest regressed"),
@@ -63,10 +64,12 @@ pub const VIOLATION_KINDS: [ViolationKind; 62] = [
     of("I10", "stale", "newest backup too old"),
     of("I10", "no-backup", "no readable backup"),
     of("I11", "missing", "requests missing from the tee"),
+    of("I11", "too-few-copies", "requests acknowledged with too few tee copies"),
     of("I11", "in-one-object", "requests in one tee object only"),
     of("I11", "copies-differ", "tee copies differ"),
     of("I11", "unreadable", "tee file unreadable"),
     of("I12", "did-not-finish", "recovery did not finish"),
+    of("I13", "scrub-overdue", "segment not read again in time"),
     of("I13", "export-failed", "export failed without a cause"),
     of("I13", "export-malformed", "export malformed"),
     of("I13", "run-not-compared", "compaction not compared"),

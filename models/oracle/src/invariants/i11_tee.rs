@@ -100,6 +100,47 @@ pub fn check(
     found
 }
 
+/// Returns the number of copies of a request on these disks: one for each edge that has it in a file, and one for each
+/// object of the tee store. Files whose hour, by their names, is not among `hours` are not read.
+#[must_use]
+pub fn copies_of(
+    cache: &mut DecodeCache,
+    disks: &[DiskView],
+    digest: u128,
+    hours: std::ops::RangeInclusive<i64>,
+) -> usize {
+    let is_of_hours = |file: &&FileView| {
+        let hour = parse_tee_path(&file.path).and_then(|(hour, _, _)| i64::try_from(hour).ok());
+        is_tee_file(&file.path) && hour.is_some_and(|hour| hours.contains(&hour))
+    };
+    let mut copies = 0;
+    for disk in disks {
+        let mut holds = |file: &FileView| {
+            cache.tee(file).is_ok_and(|teed| teed.iter().any(|request| request.digest == digest))
+        };
+        let (objects, files): (Vec<&FileView>, Vec<&FileView>) =
+            disk.files.iter().filter(is_of_hours).partition(|file| file.path.starts_with(STORE_DIR));
+        copies += usize::from(files.into_iter().any(&mut holds));
+        copies += objects.into_iter().filter(|file| holds(file)).count();
+    }
+    copies
+}
+
+/// Reports an acknowledged request with fewer copies than promised.
+#[must_use]
+pub fn too_few_copies(
+    digest: u128,
+    copies: usize,
+    promised: usize,
+    context: &CheckContext,
+) -> Option<Violation> {
+    (copies < promised).then(|| {
+        let detail =
+            format!("an acknowledged request is in {copies} of {promised} durable copies of the tee");
+        tee_violation("too-few-copies", 1, context).keys([format!("{digest:032x}")]).because(detail)
+    })
+}
+
 /// Number of tee store objects that contain each record.
 #[derive(Default)]
 struct TeeObjectCounts {

@@ -17,7 +17,7 @@ use crate::identity::ProjectDay;
 use crate::reader::ReadErrorKind;
 use crate::reader::arb_path::lease_path;
 use crate::reader::manifest::{Manifest, ManifestEdit};
-use crate::snapshot::{ClusterSnapshot, DiskSnapshot, FileProblem};
+use crate::snapshot::{ClusterSnapshot, DayReplica, DiskSnapshot, FileProblem};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +63,8 @@ impl ManifestChecker {
                 let current = manifest.history.last().map(|history| (manifest.version(), *history));
                 if last.get(project_day).copied() != current {
                     found.extend(edits(disk, *project_day, manifest, context));
+                    let since = last.get(project_day).map_or(0, |(version, _)| *version);
+                    found.extend(sealed_files(disk, *project_day, day, since, context));
                 }
                 if let Some(current) = current {
                     last.insert(*project_day, current);
@@ -182,6 +184,38 @@ fn edits(
         }
     }
     found
+}
+
+/// Reports segments that an edit since version `since` sealed, that are not live any more, and that hold other bytes than
+/// it stated. Live ones are read in any case. A copy that was wrong for a moment only is a mistake as well: whoever had
+/// fetched it then would have had other bytes.
+fn sealed_files(
+    disk: &DiskSnapshot,
+    project_day: ProjectDay,
+    day: &DayReplica,
+    since: u64,
+    context: &CheckContext,
+) -> Vec<Violation> {
+    let Some(manifest) = day.manifest.as_ref().filter(|_| !context.is_damaged(&disk.name)) else {
+        return Vec::new();
+    };
+    let recent = manifest.edits.iter().filter(|edit| edit.version > since).flat_map(|edit| &edit.add);
+    let replaced = recent.filter(|entry| entry.sealed && !manifest.live.contains_key(&entry.id));
+    let differs = replaced.filter_map(|entry| {
+        let file = day.non_live_segment(project_day, entry.id)?;
+        let chunks = file.read().ok().filter(|_| !file.corrupted)?;
+        let mut hash = blake3::Hasher::new();
+        chunks.iter().for_each(|chunk| {
+            hash.update(chunk);
+        });
+        let is_same = hash.finalize().to_hex().as_str() == entry.hash && file.len_bytes() == entry.bytes;
+        (!is_same).then(|| (file.path.clone(), file.len_bytes(), entry.bytes))
+    });
+    let violation = |(path, found, stated): (String, u64, u64)| {
+        let detail = format!("{}: {path} has {found} bytes, its manifest sealed {stated} others", disk.name);
+        violation("I9", "sealed-differs", context, project_day, 1).keys([path]).because(detail)
+    };
+    differs.map(violation).collect()
 }
 
 #[derive(Default)]

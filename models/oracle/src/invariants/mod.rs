@@ -8,6 +8,7 @@ pub mod i10_retained;
 pub mod i11_tee;
 pub mod i12_drill;
 pub mod i13_corruption;
+pub mod i13_scrub;
 pub mod i14_answers;
 pub mod i16_space;
 pub mod i17_copies;

@@ -375,6 +375,12 @@ impl Ledger {
         self.days.keys().copied()
     }
 
+    /// Returns when the request that was acknowledged last was sent, in milliseconds since 1970, and its digest.
+    #[must_use]
+    pub fn last_acknowledged(&self) -> Option<(i64, u128)> {
+        self.acked_requests.last().map(|request| (request.sent_at_ms, request.digest))
+    }
+
     /// Drops acknowledged requests sent before `before_ms`: the tee need not hold them any more.
     pub fn prune_acked_requests(&mut self, before_ms: i64) {
         self.acked_requests.retain(|request| request.sent_at_ms >= before_ms);

@@ -15,7 +15,7 @@ mod response;
 use self::response::{ResponseOutcome, verdict};
 use crate::marks;
 use crate::mutex::lock;
-use crate::observe::client_state::ClientState;
+use crate::observe::client_state::{Acknowledgement, ClientState};
 use crate::plan::draws::between;
 use crate::plan::load::ClientRetryPolicy;
 use crate::plan::streams::stream_of;
@@ -266,11 +266,12 @@ impl CustomerClient {
             }
             .map(|()| false),
         };
+        let last = ledger.last_acknowledged().filter(|_| !accepted.is_empty());
         drop(ledger);
-        if let Some(on_acknowledged) =
-            lock(&self.client_state.on_acknowledged).as_mut().filter(|_| !accepted.is_empty())
+        if let (Some((sent_at_ms, digest)), Some(on_acknowledged)) =
+            (last, lock(&self.client_state.on_acknowledged).as_mut())
         {
-            on_acknowledged(id, &accepted);
+            on_acknowledged(&Acknowledgement { request: id, sent_at_ms, digest, accepted });
         }
         outcome.unwrap_or_else(|error| panic!("duplicate ledger entry: {error}"))
     }

@@ -59,7 +59,10 @@ fn sent_by(class: &TenantClass, scenario: &Scenario<WorldConfig>) -> u128 {
     let more = scenario.config.load.iter().map(|load| match load {
         LoadPattern::Burst { duration, times, .. } => of_time(duration.0.as_millis()) * u128::from(*times),
         LoadPattern::RetryStorm { duration, .. } => of_time(duration.0.as_millis()) * STORM_SENDS,
-        LoadPattern::Offline { .. } | LoadPattern::DeviceClocks { .. } | LoadPattern::Backlog { .. } => 0,
+        LoadPattern::Offline { .. }
+        | LoadPattern::DeviceClocks { .. }
+        | LoadPattern::Silence { .. }
+        | LoadPattern::Backlog { .. } => 0,
     });
     let once = usual + more.sum::<u128>();
     once + once * u128::from(class.repeated_ppm) / PPM

@@ -63,12 +63,13 @@ fn check_window(
     item: &LoadPattern,
     at: &impl Fn(&str) -> String,
 ) -> Option<ScenarioProblem> {
-    let (from, duration) = item.window()?;
     let (start, end) = (scenario.start, scenario.end());
+    let from = item.from()?;
     if from < start || from >= end {
         let hint = format!("write an instant from {start} to before {end}");
         return Some(ScenarioProblem::at(at("from"), format!("{from} is outside the run"), hint));
     }
+    let (_, duration) = item.window()?;
     if duration.0 < MIN_LASTS {
         let hint = format!("write at least {}", Span(MIN_LASTS));
         return Some(ScenarioProblem::at(at("for"), format!("a load of {duration}"), hint));
@@ -118,7 +119,7 @@ fn check_sizes(
                 ScenarioProblem::at(at("by"), format!("clocks wrong by {by}"), hint)
             })
         }),
-        LoadPattern::Backlog { .. } => None,
+        LoadPattern::Silence { .. } | LoadPattern::Backlog { .. } => None,
     }
 }
 

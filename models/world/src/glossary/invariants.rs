@@ -98,7 +98,7 @@ const ROWS: [(&str, [&str; 4]); 22] = [
             "Manifests only move forward: no dangling reference, no live file deleted, inputs removed only after the \
              new manifest is durable, file names and fencing tokens never reused. Kinds: dangling, \
              unreadable, regressed, removes-unlisted, id-reused, next-id-regressed, stale-token, \
-             token-regressed, compaction-count-regressed, live-removed, quarantine-dropped.",
+             token-regressed, compaction-count-regressed, live-removed, quarantine-dropped, sealed-differs.",
             "A manifest that moves back after a crash brings back deleted data, or points to nothing.",
             "A missing sync of file or directory, removal before the edit is durable, a stale lease holder.",
             "`enumerate SCENARIO --node DISK` crashes at each operation in turn and names the first that breaks it.",
@@ -121,8 +121,9 @@ const ROWS: [(&str, [&str; 4]); 22] = [
     (
         "I11",
         [
-            "The tee holds, byte for byte, every acknowledged request of the last 7 days by arrival. Kinds: missing, \
-             in-one-object, copies-differ, unreadable.",
+            "The tee holds, byte for byte, every acknowledged request of the last 7 days by arrival, and a request is \
+             acknowledged when it is durable in two copies. Kinds: missing, too-few-copies, in-one-object, \
+             copies-differ, unreadable.",
             "What came after the newest backup can only be replayed from the tee.",
             "An edge that forwards before its tee file is durable, an upload that replaces a fuller object, a keeper \
              that expires too early.",
@@ -144,7 +145,7 @@ const ROWS: [(&str, [&str; 4]); 22] = [
         "I13",
         [
             "No false green: what reports success was verified, and a check that could not run has failed. Kinds: \
-             export-failed, export-malformed, run-not-compared, corruption-unnoticed.",
+             export-failed, export-malformed, run-not-compared, corruption-unnoticed, scrub-overdue.",
             "A check that passes because it did not run hides everything else.",
             "An export without an answer although nothing was in the way; a compaction whose inputs were removed \
              before they could be compared.",

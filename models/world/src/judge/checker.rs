@@ -36,6 +36,7 @@ use crate::mutex::lock;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::ManifestId;
 use crate::observe::fault_log::{FaultLog, FaultLogEntry};
+use crate::observe::segment_reads::SegmentReads;
 use crate::plan::time_limits::BACKUP_SLACK;
 use crate::scenario::SCRUB_AFTER_MIDNIGHT;
 use deadlines::Deadlines;
@@ -47,6 +48,7 @@ use latent_oracle::invariants::i10_backup::BackupPolicy;
 use latent_oracle::invariants::i10_retained::RetainedBackups;
 use latent_oracle::invariants::i11_tee::TeeRetention;
 use latent_oracle::invariants::i13_corruption::CorruptionChecker;
+use latent_oracle::invariants::i13_scrub::ScrubChecker;
 use latent_oracle::invariants::i16_space::{SpaceChecker, SpaceLimits};
 use latent_oracle::invariants::i17_copies::CopyChecker;
 use latent_oracle::invariants::l2_compaction::DirtySegmentChecker;
@@ -94,6 +96,7 @@ pub(super) struct OracleChecker {
     manifests: ManifestChecker,
     copies: CopyChecker,
     corruption: CorruptionChecker,
+    scrubs: ScrubChecker,
     corrupt_days: CorruptDays,
     space: SpaceChecker,
     loss: LossTracker,
@@ -114,6 +117,7 @@ pub(super) struct OracleChecker {
     backups_checked_at_ms: i64,
     faults_planned: bool,
     fault_log: Arc<Mutex<FaultLog>>,
+    segment_reads: Arc<Mutex<SegmentReads>>,
     removal_watcher: Arc<Mutex<RemovalWatcher>>,
     /// Number of disks that hold an event when it is acknowledged.
     ack_disks: usize,
@@ -132,8 +136,16 @@ pub(super) struct OracleChecker {
 
 impl OracleChecker {
     pub fn new(inputs: JudgeInputs<'_>) -> OracleChecker {
-        let JudgeInputs { scenario, operations, world, client_state, fault_log, removal_watcher, store_log } =
-            inputs;
+        let JudgeInputs {
+            scenario,
+            operations,
+            world,
+            client_state,
+            fault_log,
+            segment_reads,
+            removal_watcher,
+            store_log,
+        } = inputs;
         let (config, first_ms) = (&scenario.config, scenario.start.0.0);
         let ms = |duration: Duration| duration.as_millis() as i64;
         let backup = config.protection.backup.as_ref().map(|backup| BackupPolicy {
@@ -181,6 +193,7 @@ impl OracleChecker {
             manifests: ManifestChecker::default(),
             copies: CopyChecker::default(),
             corruption: CorruptionChecker::default(),
+            scrubs: ScrubChecker::default(),
             corrupt_days: CorruptDays::default(),
             space: SpaceChecker::default(),
             loss: LossTracker::default(),
@@ -197,6 +210,7 @@ impl OracleChecker {
             faults_planned: !world.fault_outcomes().is_empty() || !config.deploys.is_empty(),
             smallest: None,
             fault_log,
+            segment_reads,
             removal_watcher,
             ack_disks: usize::from(config.topology.ack_copies),
             dirty: DirtySegmentChecker::default(),

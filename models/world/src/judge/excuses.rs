@@ -23,12 +23,13 @@
 mod fault_interval;
 
 use crate::plan::nemesis::REPAIRED_AFTER_MS;
-use crate::plan::nemesis::fault_budget::{excesses, struck};
+use crate::plan::nemesis::fault_budget::excesses;
 use crate::plan::time_limits;
 use crate::scenario::WorldConfig;
 use fault_interval::{FaultInterval, FaultScope, corrupts, fault_interval};
 use latent_engine::Scenario;
 use latent_engine::sim::{FaultOutcome, World};
+use latent_nemesis::struck;
 use latent_oracle::ExcusedPeriods;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -187,6 +188,7 @@ impl Excuses {
             to_ms,
             is_damage: false,
             is_corruption: false,
+            is_seen_at_once: false,
             is_clock: false,
             nights_lost: 0,
             repaired_by_operator_ms: None,
@@ -202,6 +204,7 @@ impl Excuses {
             to_ms: None,
             is_damage: false,
             is_corruption: false,
+            is_seen_at_once: false,
             is_clock: false,
             nights_lost: 0,
             repaired_by_operator_ms: None,

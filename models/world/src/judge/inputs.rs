@@ -5,6 +5,7 @@ use crate::judge::removal_watcher::RemovalWatcher;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::ManifestId;
 use crate::observe::fault_log::FaultLog;
+use crate::observe::segment_reads::SegmentReads;
 use crate::scenario::{Operation, WorldConfig};
 use latent_engine::Scenario;
 use latent_engine::sim::World;
@@ -21,6 +22,7 @@ pub(crate) struct JudgeInputs<'a> {
     pub world: &'a World,
     pub client_state: Arc<ClientState>,
     pub fault_log: Arc<Mutex<FaultLog>>,
+    pub segment_reads: Arc<Mutex<SegmentReads>>,
     pub removal_watcher: Arc<Mutex<RemovalWatcher>>,
     /// Changes that production made at the object stores; a changed store counts as compromised too.
     pub store_log: Arc<StoreLog>,

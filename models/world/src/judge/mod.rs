@@ -2,8 +2,8 @@
 //!
 //! - `phases`: the judge from its inputs to its result. `inputs`: the data that the run supplies to it.
 //!   `judgement`: the result.
-//! - `checker`: checks of disks during a run. `compacted_days`: days whose manifests changed. `durability_sampler`:
-//!   checks at acknowledgements. `removal_watcher`: checks at removals of files. `liveness`:
+//! - `checker`: checks of disks during a run. `compacted_days`: days whose manifests changed. `durability_sampler`,
+//!   `tee_sampler`: checks at acknowledgements. `removal_watcher`: checks at removals of files. `liveness`:
 //!   backlogs that remain after healing.
 //! - `job_dependencies`, `excuses`, `corrupt_days`: times at which faults kept a job from working. `tee_retention`:
 //!   times of a longer retention.
@@ -22,3 +22,4 @@ mod liveness;
 pub(crate) mod phases;
 pub(crate) mod removal_watcher;
 mod tee_retention;
+pub(crate) mod tee_sampler;

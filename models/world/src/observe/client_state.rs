@@ -8,8 +8,20 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-/// Observer of acknowledgements: a synchronous call with the request and the events that its answer acknowledges.
-pub(crate) type AcknowledgementObserver = Box<dyn FnMut(u64, &[EventId]) + Send>;
+/// An answer that acknowledges events.
+pub(crate) struct Acknowledgement {
+    /// Number of the request.
+    pub request: u64,
+    /// Time at which it was sent, in milliseconds since 1970.
+    pub sent_at_ms: i64,
+    /// Its digest, by `latent_oracle::request_digest`.
+    pub digest: u128,
+    /// The acknowledged events.
+    pub accepted: Vec<EventId>,
+}
+
+/// Observer of acknowledgements: a synchronous call.
+pub(crate) type AcknowledgementObserver = Box<dyn FnMut(&Acknowledgement) + Send>;
 
 /// State of the clients, invisible to the system.
 pub(crate) struct ClientState {
@@ -23,7 +35,7 @@ pub(crate) struct ClientState {
     pub exports: Mutex<Vec<ExportResult>>,
     /// Answers, checked against the requests.
     pub answers: Mutex<AnswerChecker>,
-    /// Observer of acknowledgements: it gets the request and the acknowledged events. `None`: not observed.
+    /// Observer of acknowledgements. `None`: not observed.
     pub on_acknowledged: Mutex<Option<AcknowledgementObserver>>,
 }
 

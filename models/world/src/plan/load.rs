@@ -60,6 +60,10 @@ pub(crate) fn apply(load: &[LoadPattern], spec: &mut WorkloadSpec, retry_policy:
             LoadPattern::DeviceClocks { share_ppm, by, .. } => {
                 spec.clock_skews.push(ClockSkew { by_ms: by.ms(), share_ppm: *share_ppm });
             }
+            LoadPattern::Silence { from, .. } => {
+                let earliest_ms = spec.silent_from_ms.unwrap_or(i64::MAX).min(from.0.0);
+                spec.silent_from_ms = Some(earliest_ms);
+            }
             LoadPattern::Backlog { .. } => retry_policy.keeps_backlog = true,
         }
     }
@@ -89,6 +93,9 @@ pub(crate) fn describe(spec: &WorkloadSpec, retry_policy: &ClientRetryPolicy) ->
         let by = humanize::span_ms(it.by_ms.unsigned_abs());
         format!("{} of devices have clocks that are {by} {way}", percent(it.share_ppm))
     }));
+    let silent =
+        spec.silent_from_ms.map(|from_ms| format!("silent from {} on", humanize::moment_ms(from_ms)));
+    message.extend(silent);
     message.extend(retry_policy.keeps_backlog.then(|| "clients keep what they cannot send".to_owned()));
     message
 }

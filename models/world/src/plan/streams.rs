@@ -22,6 +22,8 @@ pub(crate) fn stream_of<D: Fn(&'static str, u128) -> u64>(
     sends_ms: std::ops::Range<i64>,
     draw: D,
 ) -> Result<TenantStream<D>, WorkloadSpecError> {
+    let silent_from_ms = tenant.workload.silent_from_ms.unwrap_or(i64::MAX);
+    let sends_ms = sends_ms.start..sends_ms.end.min(silent_from_ms).max(sends_ms.start);
     let zones = ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario");
     let first = zones.day(UnixMs(sends_ms.start), UnixMs(0)).0;
     let last = zones.day(UnixMs(sends_ms.end), UnixMs(0)).0;

@@ -25,6 +25,7 @@ impl<'a> FinishedRun<'a> {
         }
         *lock(&state.client_state.on_acknowledged) = None;
         let (acknowledgements_checked, mut found) = lock(&state.durability_sampler).take_results();
+        found.extend(state.tee_sampler.iter().flat_map(|tee| lock(tee).take_results()));
         found.extend(lock(&state.client_state.answers).violations());
         let judgement = judge.judgement(&state.world, &state.nodes, found);
         FinishedRun { state, judgement, acknowledgements_checked }

@@ -58,8 +58,8 @@ fn verdict(
             }
         }
         let mut run = WorldRun::new(&system, scenario, world, PhaseReporter::silent(), marks);
-        run.execute().await;
-        run.finish()
+        run.execute_and_heal().await;
+        run.verdict()
     };
     let finished = run_fork(spec, run);
     (finished.output, finished.mark_counts.values().sum())

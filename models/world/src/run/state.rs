@@ -11,13 +11,15 @@ use crate::cluster::topology::{ClusterBuilder, ClusterRegistry, DiskImages};
 use crate::judge::durability_sampler::DurabilitySampler;
 use crate::judge::inputs::{FinalObservations, JudgeInputs, OperatorProgress};
 use crate::judge::removal_watcher::RemovalWatcher;
+use crate::judge::tee_sampler::TeeSampler;
 use crate::mutex::lock;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::{self, DiskActivity};
 use crate::observe::fault_log::{self, FaultLog};
+use crate::observe::segment_reads::{self, SegmentReads};
 use crate::plan::WorldPlan;
 use crate::plan::streams::send_window_ms;
-use crate::scenario::{OperatorAction, WorldConfig};
+use crate::scenario::{OperatorAction, TeeFailurePolicy, WorldConfig};
 use latent_engine::sim::{NodeSpec, SimEnv, World};
 use latent_engine::{PhaseReporter, Scenario};
 use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
@@ -39,9 +41,12 @@ pub(crate) struct RunState<'a> {
     pub(super) operator_state: Arc<Mutex<OperatorState>>,
     pub(super) client_state: Arc<ClientState>,
     pub(super) durability_sampler: Arc<Mutex<DurabilitySampler>>,
+    /// `None`: no tee, or one whose failures let requests through.
+    pub(super) tee_sampler: Option<Arc<Mutex<TeeSampler>>>,
     pub(super) disk_activity: Arc<Mutex<DiskActivity>>,
     pub(super) removal_watcher: Arc<Mutex<RemovalWatcher>>,
     pub(super) fault_log: Arc<Mutex<FaultLog>>,
+    segment_reads: Arc<Mutex<SegmentReads>>,
     pub(super) drill_triggers: DrillTriggers,
     pub(super) drills: Vec<DrillFindings>,
     pub(super) drill_marks: BTreeMap<String, u64>,
@@ -61,6 +66,7 @@ impl<'a> RunState<'a> {
         let disk_activity = disk_activity::attach(&world);
         let drill_triggers = DrillTriggers::attach(&world, &plan.drills);
         let fault_log = fault_log::attach(&world);
+        let segment_reads = segment_reads::attach(&world);
         let images = DiskImages::new();
         let builder = ClusterBuilder {
             world: &world,
@@ -90,9 +96,19 @@ impl<'a> RunState<'a> {
         let durability_sampler = Arc::new(Mutex::new(durability_sampler));
         let removal_watcher =
             RemovalWatcher::attach(&world, nodes.disks.clone(), nodes.ingest.clone(), fault_log.clone());
-        let asked = durability_sampler.clone();
-        *lock(&client_state.on_acknowledged) =
-            Some(Box::new(move |request, accepted| lock(&asked).acknowledged(request, accepted)));
+        let tee = scenario.config.protection.tee.as_ref();
+        let tee_sampler = tee.filter(|tee| tee.on_failure == TeeFailurePolicy::Reject).map(|_| {
+            let clock_skew_ms = lock(&client_state.ledger).config().clock_skew_ms;
+            let tee_nodes = (nodes.edges.clone(), nodes.tee_store);
+            Arc::new(Mutex::new(TeeSampler::new(world.clone(), tee_nodes, clock_skew_ms, fault_log.clone())))
+        });
+        let (of_disks, of_tee) = (durability_sampler.clone(), tee_sampler.clone());
+        *lock(&client_state.on_acknowledged) = Some(Box::new(move |answer| {
+            lock(&of_disks).acknowledged(answer.request, &answer.accepted);
+            if let Some(tee) = &of_tee {
+                lock(tee).acknowledged(answer);
+            }
+        }));
         let sends_ms = send_window_ms(scenario);
         let (clients_state, edges, clients_plan, world_of) =
             (client_state.clone(), nodes.edges.clone(), plan.clone(), world.clone());
@@ -111,9 +127,11 @@ impl<'a> RunState<'a> {
             operator_state,
             client_state,
             durability_sampler,
+            tee_sampler,
             disk_activity,
             removal_watcher,
             fault_log,
+            segment_reads,
             drill_triggers,
             drills: Vec::new(),
             drill_marks: BTreeMap::new(),
@@ -128,6 +146,7 @@ impl<'a> RunState<'a> {
             world: &self.world,
             client_state: self.client_state.clone(),
             fault_log: self.fault_log.clone(),
+            segment_reads: self.segment_reads.clone(),
             removal_watcher: self.removal_watcher.clone(),
             store_log: self.cluster_registry.store_log.clone(),
         }

@@ -19,7 +19,7 @@ impl FinishedRun<'_> {
     fn budget_excess(&self) -> Option<String> {
         let budget =
             self.state.scenario.config.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
-        let struck = fault_budget::struck(&self.state.world.fault_outcomes());
+        let struck = latent_nemesis::struck(&self.state.world.fault_outcomes());
         fault_budget::exceeded(struck.iter(), self.state.scenario, &budget).or_else(|| self.in_open_gaps())
     }
 

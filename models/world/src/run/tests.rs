@@ -14,8 +14,8 @@ fn hash(is_checking: bool) -> (TraceHash, u64) {
     let finished = run_fork(spec, |world| async {
         let mut run = WorldRun::new(&plan, &scenario, world, PhaseReporter::silent(), MarkPolicy::Record);
         run.is_checking = is_checking;
-        run.execute().await;
-        run.finish().findings.loss.events_lost_from_production
+        run.execute_and_heal().await;
+        run.verdict().findings.loss.events_lost_from_production
     });
     (finished.trace_hash, finished.output)
 }

@@ -10,6 +10,9 @@
 //! - **Backlog**: clients that keep requests that they cannot send. Without it a client drops a request after about
 //!   35 minutes of retries, as a browser client does; with it, all kept requests follow an outage of hours at once.
 //!
+//! - **Silence**: a customer that sends nothing more. What it sent last must become safe by itself: no later request
+//!   carries an old one along.
+//!
 //! Each person has one device; one client sends for a project. The affected devices are drawn by person. Not
 //! modelled: clients that detect the outage and slow down, devices that lose what they keep.
 //!
@@ -88,6 +91,15 @@ pub enum LoadPattern {
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
+    /// Customers that send nothing more; requests that were sent before are still repeated.
+    Silence {
+        /// Start time.
+        from: Timestamp,
+        /// Number of the project. Absent: all projects.
+        #[serde(default)]
+        #[schemars(range(max = 10_000))]
+        project: Option<u32>,
+    },
     /// Clients that keep all requests that they cannot send and send them in order when they can.
     Backlog {
         /// Number of the project. Absent: all projects.
@@ -141,17 +153,28 @@ impl LoadPattern {
             | LoadPattern::Offline { project, .. }
             | LoadPattern::RetryStorm { project, .. }
             | LoadPattern::DeviceClocks { project, .. }
+            | LoadPattern::Silence { project, .. }
             | LoadPattern::Backlog { project } => *project,
         }
     }
 
-    /// Returns start and duration, for patterns that do not last the whole run.
+    /// Returns the start, for patterns that do not last the whole run.
+    pub(crate) fn from(&self) -> Option<Timestamp> {
+        match self {
+            LoadPattern::Silence { from, .. } => Some(*from),
+            other => other.window().map(|(from, _)| from),
+        }
+    }
+
+    /// Returns start and duration, for patterns that end before the run does.
     pub(crate) fn window(&self) -> Option<(Timestamp, Span)> {
         match self {
             LoadPattern::Burst { from, duration, .. }
             | LoadPattern::Offline { from, duration, .. }
             | LoadPattern::RetryStorm { from, duration, .. } => Some((*from, *duration)),
-            LoadPattern::DeviceClocks { .. } | LoadPattern::Backlog { .. } => None,
+            LoadPattern::DeviceClocks { .. } | LoadPattern::Silence { .. } | LoadPattern::Backlog { .. } => {
+                None
+            }
         }
     }
 

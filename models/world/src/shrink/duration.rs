@@ -1,11 +1,12 @@
 //! Reductions of the duration: a shorter run from the same start, and a shorter healing.
 
 use super::{WorldCase, normalized};
-use crate::plan::nemesis::{REPAIRED_AFTER_MS, damages};
+use crate::plan::nemesis::REPAIRED_AFTER_MS;
 use crate::plan::time_limits::min_healing;
 use crate::plan::workload::WorkloadSpec;
 use latent_engine::Span;
 use latent_engine::sim::{Fault, Trigger};
+use latent_nemesis::damages;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -129,6 +129,7 @@ pub(crate) fn materialize(case: &WorldCase) -> Option<WorldCase> {
         let spec = &mut tenant.workload;
         (spec.bursts, spec.offline_windows, spec.clock_skews, spec.kept_indices) =
             (vec![], vec![], vec![], vec![]);
+        spec.silent_from_ms = None;
     }
     normalized(written)
 }

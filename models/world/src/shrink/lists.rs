@@ -81,6 +81,7 @@ pub(super) fn without_deploys(case: &WorldCase, indices: &BTreeSet<usize>) -> Op
 fn loads_of(tenant: &Tenant) -> usize {
     let (spec, retry_policy) = (&tenant.workload, &tenant.retry_policy);
     let of_law = spec.bursts.len() + spec.offline_windows.len() + spec.clock_skews.len();
+    let of_law = of_law + usize::from(spec.silent_from_ms.is_some());
     of_law + retry_policy.impatient_windows.len() + usize::from(retry_policy.keeps_backlog)
 }
 
@@ -97,6 +98,7 @@ pub(super) fn without_loads(case: &WorldCase, indices: &BTreeSet<usize>) -> Opti
         spec.bursts.retain(|_| is_kept());
         spec.offline_windows.retain(|_| is_kept());
         spec.clock_skews.retain(|_| is_kept());
+        spec.silent_from_ms = spec.silent_from_ms.filter(|_| is_kept());
         retry_policy.impatient_windows.retain(|_| is_kept());
         retry_policy.keeps_backlog = retry_policy.keeps_backlog && is_kept();
     }

@@ -62,8 +62,8 @@ fn run(case: &WorldCase) -> (Verdict<Findings>, TraceHash) {
         }
         let mut run =
             WorldRun::new(&plan.system, scenario, world, PhaseReporter::silent(), MarkPolicy::Record);
-        run.execute().await;
-        run.finish()
+        run.execute_and_heal().await;
+        run.verdict()
     });
     (normalized.output, normalized.trace_hash)
 }

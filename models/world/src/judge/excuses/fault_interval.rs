@@ -1,15 +1,17 @@
 //! The nodes or links that a fault affects, and for how long.
 
 use super::{JobDependencies, NIGHT_MS};
-use crate::plan::nemesis::damages;
 use crate::scenario::store_conditions::SHORT_PAGES;
 use latent_engine::sim::FaultAction;
+use latent_nemesis::damages;
 use std::collections::BTreeSet;
 
 /// A clock offset below this has no effect.
 const MAX_HARMLESS_DRIFT_MS: i64 = 5 * 60_000;
 /// Timers check the clock again after six hours at the latest.
 const TIMER_RECHECK_MS: i64 = 6 * 3_600_000;
+/// Time until a copy is equal again whose directory was removed: one comparison fills it, the next finds it equal.
+const SEEN_AND_REPAIRED_MS: i64 = 2 * NIGHT_MS + 6 * 3_600_000;
 /// Wildcard for the end of a link: every node.
 const ANY_NODE: &str = "*";
 /// Nodes or links that a fault affects.
@@ -30,6 +32,8 @@ pub(super) struct FaultInterval {
     pub(super) is_damage: bool,
     /// Damage that corrupts bytes of some files, and no others.
     pub(super) is_corruption: bool,
+    /// Damage that the next comparison sees without reading a file again: directories of a disk of Arb are gone.
+    pub(super) is_seen_at_once: bool,
     pub(super) is_clock: bool,
     /// Damage only: number of nights on which other faults may have prevented the repair.
     pub(super) nights_lost: i64,
@@ -39,6 +43,10 @@ pub(super) struct FaultInterval {
 
 impl FaultInterval {
     pub(super) fn span(&self, catch_up_ms: i64, repaired_after_ms: i64) -> (i64, i64) {
+        let repaired_after_ms = match self.is_seen_at_once {
+            true => repaired_after_ms.min(SEEN_AND_REPAIRED_MS),
+            false => repaired_after_ms,
+        };
         let after_ms = match (self.is_damage, self.is_clock) {
             (true, _) => repaired_after_ms.saturating_add(self.nights_lost * NIGHT_MS),
             (_, true) => catch_up_ms + TIMER_RECHECK_MS,
@@ -130,6 +138,7 @@ pub(super) fn fault_interval(
     let (is_damage, is_clock) =
         (damages(action).is_some(), matches!(action, FaultAction::ClockStep(_) | FaultAction::ClockDrift(_)));
     let is_corruption = corrupts(action);
+    let is_seen_at_once = matches!(action, FaultAction::RemoveDirectory(it) if it.path.starts_with("arb"));
     let scope = match action {
         FaultAction::ShortRead(_) | FaultAction::GarbageTails(_) => return None,
         FaultAction::Condition(it) if it.name == SHORT_PAGES => return None,
@@ -172,6 +181,7 @@ pub(super) fn fault_interval(
         to_ms,
         is_damage,
         is_corruption,
+        is_seen_at_once,
         is_clock,
         nights_lost: 0,
         repaired_by_operator_ms: None,

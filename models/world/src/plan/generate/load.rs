@@ -1,10 +1,10 @@
 //! Load patterns.
 
-use super::choices::Choices;
 use super::in_context::ArbitraryIn;
 use super::quiet_scenario::{DAY_MS, HOUR_MS, MINUTE_MS, QuietScenario, span_ms};
 use crate::scenario::{ClockError, LoadPattern};
 use arbitrary::{Result, Unstructured};
+use latent_nemesis::Choices;
 
 /// The load patterns, each in about every sixth run.
 pub(super) struct LoadPatterns(pub Vec<LoadPattern>);
@@ -13,7 +13,7 @@ impl ArbitraryIn for LoadPatterns {
     type Context = QuietScenario;
 
     fn arbitrary_in(quiet: &QuietScenario, bytes: &mut Unstructured<'_>) -> Result<LoadPatterns> {
-        let patterns = [burst, offline, retry_storm, device_clocks, backlog];
+        let patterns = [burst, offline, retry_storm, device_clocks, backlog, silence];
         let mut load = Vec::new();
         for pattern in patterns {
             if bytes.percent(17) {
@@ -59,4 +59,11 @@ fn device_clocks(quiet: &QuietScenario, bytes: &mut Unstructured<'_>) -> LoadPat
 
 fn backlog(quiet: &QuietScenario, bytes: &mut Unstructured<'_>) -> LoadPattern {
     LoadPattern::Backlog { project: project(quiet, bytes) }
+}
+
+/// Half of the times the customer falls silent in the second half of the run, and so before most of what protects it runs.
+fn silence(quiet: &QuietScenario, bytes: &mut Unstructured<'_>) -> LoadPattern {
+    let spare_ms = bytes.pick(&[HOUR_MS, DAY_MS, 3 * DAY_MS]);
+    let from = quiet.instant(bytes, spare_ms);
+    LoadPattern::Silence { from, project: Some(quiet.project(bytes)) }
 }

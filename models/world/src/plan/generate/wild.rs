@@ -3,50 +3,32 @@
 //!
 //! Modelled: a node that is away for days, a disk that is replaced while another is away, an edge whose disk is replaced
 //! several times, all holders of a write that lose power at once, clocks that are wrong by days, a store that for days
-//! keeps other bytes than it confirms, and a project-day that is removed from every disk, or rots on every disk. Only the
+//! keeps other bytes than it confirms, backups that take hours, and a project-day that is removed from every disk, or rots on every disk. Only the
 //! last exceeds the fault budget. Its events are within what the tee or a backup holds, an audit and an operator are
 //! there, and nothing else harms the tee, so the scenario expects that a recovery brings everything back.
 //!
 //! Not modelled: two of these in one run; the loss of all data centers or of the tee, after which nothing is promised.
 
+mod lost_day;
 #[cfg(test)]
 mod tests;
 
-use super::choices::Choices;
 use super::nemesis::budget;
 use super::quiet_scenario::{DAY_MS, HOUR_MS, MINUTE_MS, span_ms};
-use super::world::hours;
 use super::{GeneratedScenario, about};
-use crate::plan::nemesis::{self, REPAIRED_AFTER_MS};
-use crate::plan::time_limits::{SCRUB_CYCLE, min_healing};
+use crate::plan::nemesis::REPAIRED_AFTER_MS;
 use crate::scenario::store_conditions::PUTS_ALTERED;
-use crate::scenario::{
-    AuditSchedule, Deploy, DeployTarget, NodeNames, OperatorConfig, TeeFailurePolicy, TeeProtection,
-    WorldConfig,
-};
+use crate::scenario::{NodeNames, TeeFailurePolicy, WorldConfig};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::sim::{
-    BitRot, ClockStep, Condition, CrashPolicy, Fault, FaultAction, Isolate, Kill, NewDisk, OpKind, PowerLoss,
-    RemoveDirectory, Trigger,
+    ClockStep, Condition, CrashPolicy, DegradeLink, Fault, FaultAction, Isolate, Kill, NewDisk, OpKind,
+    PowerLoss, Trigger,
 };
 use latent_engine::verdict::Expectation;
-use latent_engine::{Scenario, Span, Timestamp};
-use latent_pipeline::zone::Day;
-use latent_ports::UnixMs;
-use std::time::Duration;
-
-/// Retention of the tee if a project-day is lost: longer than its age at the time of an audit that faults delay.
-const TEE_RETENTION: Duration = Duration::from_secs(7 * 86_400);
-/// Time after a loss, or after a deploy, at which a good release is deployed.
-const ROLL_BACK_AFTER_MS: i64 = 2 * HOUR_MS;
-/// Name of the default release.
-const GOOD: &str = "good";
-/// Retention of the tee if the lost day is older: only backups hold it.
-const SHORT_TEE_RETENTION: Duration = Duration::from_secs(2 * 86_400);
-/// Shortest run in which a day is lost that is older than a short tee.
-const BEYOND_TEE_RUN: Duration = Duration::from_secs(7 * 86_400);
-/// Time between two hosts of a script that runs on every host.
-const BETWEEN_HOSTS_MS: i64 = 2_000;
+use latent_engine::{Scenario, Span};
+use latent_nemesis::{Choices, damages};
+use lost_day::lost_day;
+use std::collections::BTreeSet;
 
 /// A whole wild scenario that is drawn from bytes. Any bytes give a valid one; missing bytes count as zeros.
 #[derive(Clone, Debug)]
@@ -61,6 +43,7 @@ enum Trouble {
     PowerLoss,
     WrongClock,
     AlteringStore,
+    SlowBackup,
     LostDay,
 }
 
@@ -75,6 +58,7 @@ impl<'a> Arbitrary<'a> for WildScenario {
             Trouble::PowerLoss,
             Trouble::WrongClock,
             Trouble::AlteringStore,
+            Trouble::SlowBackup,
         ]);
         let mut draws = Draws::new(bytes);
         let exports = draws.pick(&[None, Some(6), Some(20)]);
@@ -90,6 +74,7 @@ impl<'a> Arbitrary<'a> for WildScenario {
             Trouble::PowerLoss => power_loss(&mut scenario, &mut draws),
             Trouble::WrongClock => wrong_clock(&mut scenario, &mut draws),
             Trouble::AlteringStore => altering_store(&mut scenario, &mut draws),
+            Trouble::SlowBackup => slow_backup(&mut scenario, &mut draws),
             Trouble::LostDay => lost_day(&mut scenario, &mut draws),
         }
         scenario.about = format!("{} {}", trouble.sentence(), about(&scenario));
@@ -133,6 +118,7 @@ impl Trouble {
             Trouble::PowerLoss => "All holders of a write lose power at once.",
             Trouble::WrongClock => "A clock is wrong by days.",
             Trouble::AlteringStore => "A store keeps other bytes than it confirms, for days.",
+            Trouble::SlowBackup => "Backups take hours.",
             Trouble::LostDay => "A project-day is lost on every disk.",
         }
     }
@@ -158,6 +144,12 @@ fn days_ms(scenario: &Scenario<WorldConfig>, draws: &mut Draws) -> i64 {
     (days * DAY_MS).min(i64::try_from(scenario.run_for.0.as_millis()).unwrap_or(i64::MAX) / 2)
 }
 
+/// Removes the faults that damage one of these nodes.
+fn leave_undamaged<'n>(faults: &mut Vec<Fault>, nodes: impl Iterator<Item = &'n String>) {
+    let nodes: BTreeSet<&str> = nodes.map(String::as_str).collect();
+    faults.retain(|fault| !damages(&fault.action).is_some_and(|node| nodes.contains(node)));
+}
+
 /// One or two nodes are down or isolated for days.
 fn long_outage(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     for _ in 0..draws.pick(&[1, 1, 2]) {
@@ -177,9 +169,7 @@ fn long_outage(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
 fn replaced_while_away(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     let disks = NodeNames::new(&scenario.config).disks;
     // The trouble needs the fault budget for itself.
-    scenario.faults.retain(|fault| {
-        !nemesis::damages(&fault.action).is_some_and(|node| disks.iter().any(|disk| disk == node))
-    });
+    leave_undamaged(&mut scenario.faults, disks.iter());
     scenario.config.heal_without = None;
     let first = draws.within(0, disks.len() as u32 - 1) as usize;
     let disk = |offset: usize| disks[(first + offset) % disks.len()].clone();
@@ -205,10 +195,7 @@ fn replaced_edge(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     *edges = (*edges).max(2);
     let names = NodeNames::new(&scenario.config);
     // The trouble needs the fault budget of the tee for itself.
-    let tee: Vec<&String> = names.edges.iter().chain(&names.tee_store).collect();
-    scenario.faults.retain(|fault| {
-        !nemesis::damages(&fault.action).is_some_and(|node| tee.iter().any(|one| *one == node))
-    });
+    leave_undamaged(&mut scenario.faults, names.edges.iter().chain(&names.tee_store));
     let node = names.edges[draws.within(0, names.edges.len() as u32 - 1) as usize].clone();
     if let Some(tee) = &mut scenario.config.protection.tee {
         // Only this edge knows of its open gaps.
@@ -292,97 +279,24 @@ fn altering_store(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
     scenario.faults.push(Fault { trigger: Trigger::AtMs(at_ms), action });
 }
 
-/// A project-day, of the last six days, is lost on every disk: an operator's script removes it or everything of the
-/// project, or a bad batch of disks flips bits in each copy.
-fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
-    let config = &mut scenario.config;
-    // What brings the day back: mostly the tee, and beyond a short one a backup.
-    let has_backup = config.protection.backup.is_some();
-    let is_beyond_tee = has_backup && scenario.run_for.0 >= BEYOND_TEE_RUN && draws.percent(35);
-    let retention = if is_beyond_tee { SHORT_TEE_RETENTION } else { TEE_RETENTION };
-    config.protection.tee =
-        Some(TeeProtection { retention: Span(retention), on_failure: TeeFailurePolicy::Reject });
-    if let Some(backup) = &mut config.protection.backup {
-        backup.retention.0 = backup.retention.0.max(TEE_RETENTION + backup.interval.0);
-    }
-    config.protection.audit.get_or_insert(AuditSchedule { after_midnight: hours(3) });
-    let reaction = hours(draws.pick(&[2, 1, 8, 72]));
-    config.operator = Some(OperatorConfig { reaction });
-    // The operator writes to every disk.
-    config.heal_without = None;
-    let spare = reaction.0 + Duration::from_secs(2 * 86_400);
-    config.healing = Span(config.healing.0.max(min_healing(config) + spare));
-    let projects: u32 = config.tenants.iter().map(|class| class.count).sum();
-    let project = draws.within(1, projects.max(1));
-    let disks = NodeNames::new(config).disks;
-    let mut at_ms = instant_ms(scenario, draws, HOUR_MS);
-    if is_beyond_tee {
-        at_ms = at_ms.max(scenario.start.0.0 + 6 * DAY_MS);
-    }
-    let back = if is_beyond_tee { 5 } else { draws.pick(&[0, 1, 3, 4]) };
-    if draws.percent(40) {
-        // What the audit remembers is gone when the day is.
-        let node = "audit".to_owned();
-        let ago_ms = i64::from(draws.within(0, 24 * 60)) * MINUTE_MS;
-        let restart_after_ms = Some(draws.pick(&[1_000, 3_600_000]));
-        let action = FaultAction::Kill(Kill { node, restart_after_ms, ..Kill::default() });
-        let trigger = Trigger::AtMs((at_ms - ago_ms).max(scenario.start.0.0 + HOUR_MS));
-        scenario.faults.push(Fault { trigger, action });
-    }
-    let day = Day(i32::try_from(at_ms.div_euclid(DAY_MS)).unwrap_or(0) - back);
-    let day_dir = format!("arb/{project}/{day}");
-    let is_rot = draws.percent(30);
-    if is_rot {
-        scenario.config.healing.0 += SCRUB_CYCLE;
-    }
-    // Older days of the project must be within the tee too, or in a backup.
-    let is_project_held = at_ms - scenario.start.0.0 < 4 * DAY_MS || has_backup;
-    let removed =
-        if draws.percent(20) && is_project_held { format!("arb/{project}") } else { day_dir.clone() };
-    for (number, node) in (0..).zip(disks) {
-        let action = if is_rot {
-            let path_prefix = format!("{day_dir}/");
-            FaultAction::BitRot(BitRot { node, path_prefix, pick: draws.bits(), bits: 4 })
-        } else {
-            FaultAction::RemoveDirectory(RemoveDirectory { node, path: removed.clone() })
-        };
-        let trigger = Trigger::AtMs(at_ms + number * BETWEEN_HOSTS_MS);
-        scenario.faults.push(Fault { trigger, action });
-    }
-    if draws.percent(40) {
-        restart_disks(scenario, draws, at_ms);
-    }
-    roll_back(scenario, at_ms);
-    make_room_for_repair(scenario);
-}
-
-/// The operator suspects the release: a good one is deployed two hours after the loss, or after the last deploy, which
-/// has then reached every node.
-fn roll_back(scenario: &mut Scenario<WorldConfig>, lost_ms: i64) {
-    let end_ms = scenario.end().0.0;
-    let deploys = &mut scenario.config.deploys;
-    deploys.retain(|deploy| deploy.at.0.0 + ROLL_BACK_AFTER_MS < end_ms);
-    for deploy in deploys.iter_mut() {
-        if let DeployTarget::Rolling { pause } = &mut deploy.to {
-            *pause = span_ms(2 * MINUTE_MS);
-        }
-    }
-    if deploys.iter().all(|deploy| deploy.release == GOOD) {
-        return;
-    }
-    let last_ms = deploys.iter().map(|deploy| deploy.at.0.0).max().unwrap_or(lost_ms);
-    let at = Timestamp(UnixMs((last_ms.max(lost_ms) + ROLL_BACK_AFTER_MS).min(end_ms)));
-    deploys.push(Deploy { at, release: GOOD.to_owned(), to: DeployTarget::All });
-}
-
-/// Restarts every disk within an hour, one after the other: a process that boots knows of no day that is gone.
-fn restart_disks(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws, from_ms: i64) {
-    let between_ms = draws.pick(&[2, 8]) * MINUTE_MS;
-    for (number, node) in (1..).zip(NodeNames::new(&scenario.config).disks) {
-        let action = FaultAction::Kill(Kill { node, restart_after_ms: Some(10_000), ..Kill::default() });
-        let trigger = Trigger::AtMs((from_ms + number * between_ms).min(scenario.end().0.0));
-        scenario.faults.push(Fault { trigger, action });
-    }
+/// For days, the links of the backup node, or of a data center, are so slow that a backup takes up to hours.
+fn slow_backup(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
+    let names = NodeNames::new(&scenario.config);
+    let Some(backup) = names.backup else { return };
+    let nodes: Vec<&String> = std::iter::once(&backup).chain(&names.data_centers).collect();
+    let from = nodes[draws.within(0, nodes.len() as u32 - 1) as usize].clone();
+    let (for_ms, latency_times) = (days_ms(scenario, draws), draws.pick(&[2_000, 500, 8_000]));
+    let at_ms = instant_ms(scenario, draws, for_ms);
+    let degrade = DegradeLink {
+        from,
+        to: "*".to_owned(),
+        both: true,
+        latency_times: Some(latency_times),
+        for_ms: Some(for_ms.unsigned_abs()),
+        ..DegradeLink::default()
+    };
+    let (trigger, action) = (Trigger::AtMs(at_ms), FaultAction::DegradeLink(degrade));
+    scenario.faults.push(Fault { trigger, action });
 }
 
 /// Extends healing until everything that was damaged by the end of the run is certainly repaired.

@@ -1,6 +1,5 @@
 //! The world: nodes, compaction, protection, operator and drills.
 
-use super::choices::Choices;
 use super::in_context::ArbitraryIn;
 use crate::plan::time_limits::min_healing;
 use crate::scenario::{
@@ -9,15 +8,37 @@ use crate::scenario::{
 };
 use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::Span;
+use latent_nemesis::Choices;
 use std::time::Duration;
 
 pub(super) fn hours(hours: u64) -> Span {
     Span(Duration::from_secs(hours * 3_600))
 }
 
-/// Mostly eight copies, as in production; always four acknowledging copies; mostly two or three edges.
+/// A time of so many hours, and half of the times up to an hour more, to the second.
+fn hours_and_seconds(hours: u64, bytes: &mut Unstructured<'_>) -> Span {
+    let seconds = if bytes.percent(50) { u64::from(bytes.within(1, 3_599)) } else { 0 };
+    Span(Duration::from_secs(hours * 3_600 + seconds))
+}
+
+/// Mostly eight copies, as in production, of which four acknowledge; mostly two or three edges. One cluster in five is
+/// small, so that redundancy hides less.
 impl<'a> Arbitrary<'a> for Topology {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Topology> {
+        let list_page_keys = bytes.pick(&[1_000, 3, 10, 30, 1_000]);
+        if bytes.percent(20) {
+            let (copies, ack_copies) = bytes.pick(&[(5, 3), (4, 3), (3, 2), (5, 4)]);
+            return Ok(Topology {
+                edges: bytes.pick(&[2, 1]),
+                ingest: 1,
+                copies,
+                ack_copies,
+                workers: 1,
+                data_centers: 1,
+                list_page_keys,
+                ..Topology::default()
+            });
+        }
         Ok(Topology {
             edges: bytes.pick(&[2, 3, 3, 2, 3, 2, 4, 5, 1]),
             ingest: bytes.pick(&[2, 2, 1, 3]),
@@ -25,7 +46,7 @@ impl<'a> Arbitrary<'a> for Topology {
             ack_copies: 4,
             workers: bytes.pick(&[2, 2, 1, 3]),
             data_centers: bytes.pick(&[2, 2, 1]),
-            list_page_keys: bytes.pick(&[1_000, 3, 10, 30, 1_000]),
+            list_page_keys,
             ..Topology::default()
         })
     }
@@ -65,11 +86,11 @@ impl<'a> Arbitrary<'a> for Protection {
         let interval_h: u64 = bytes.pick(&[24, 12, 6, 48]);
         let backup = has_backup.then(|| BackupSchedule {
             interval: hours(interval_h),
-            first_after: hours(bytes.pick(&[6, 1, 20])),
+            first_after: hours_and_seconds(bytes.pick(&[6, 1, 20]), bytes),
             retention: hours(retention_h + interval_h + bytes.pick(&[24, 0, 200])),
         });
         let audit = (has_tee && !bytes.percent(20))
-            .then(|| AuditSchedule { after_midnight: hours(bytes.pick(&[3, 2, 6])) });
+            .then(|| AuditSchedule { after_midnight: hours_and_seconds(bytes.pick(&[3, 2, 6]), bytes) });
         Ok(Protection { tee, backup, audit })
     }
 }

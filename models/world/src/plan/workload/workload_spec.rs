@@ -74,6 +74,9 @@ pub struct WorkloadSpec {
     /// Errors of device clocks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clock_skews: Vec<ClockSkew>,
+    /// Time from which the customer sends nothing more, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_from_ms: Option<i64>,
     /// Event indices that remain in a shrunk case; empty: all.
     pub kept_indices: Vec<Range<u64>>,
 }

@@ -71,7 +71,7 @@ fn load_patterns_become_parts_of_the_plan_and_are_printed() {
 #[test]
 fn a_scenario_without_load_patterns_has_no_load_fields_in_its_plan() {
     let plan = serde_json::to_string(&Latent::expand(&scenario(""), 7)).unwrap();
-    for field in ["offline_windows", "clock_skews", "retry_policy", "\"load\""] {
+    for field in ["offline_windows", "clock_skews", "silent_from_ms", "retry_policy", "\"load\""] {
         assert!(!plan.contains(field), "{field} stands in a plan without load");
     }
     assert!(plan.contains(r#""bursts":[]"#));
@@ -87,6 +87,11 @@ fn invalid_load_patterns_are_rejected_with_their_position() {
         (burst(&format!(r#"{good}, "times": 101"#)), "/times cannot be 101", "from 2 to 100"),
         (burst(&format!(r#"{good}, "times": 9, "project": 4"#)), "unknown project 4", "from 1 to 3"),
         (burst(&format!(r#"{}, "times": 9"#, at("22T06", "1h"))), "outside the run", "to before 2016-02-22"),
+        (
+            r#"{ "silence": { "from": "2016-02-22T06:00:00Z" } }"#.to_owned(),
+            "outside the run",
+            "to before 2016-02-22",
+        ),
         (burst(&format!(r#"{}, "times": 9"#, at("21T23", "2h"))), "is not over", "at most 1h, or begin"),
         (burst(&format!(r#"{}, "times": 9"#, at("20T23", "59s"))), "a load of 59s", "at least 1m"),
         (
@@ -134,6 +139,18 @@ fn a_burst_of_one_hot_project_ends_clean() {
     assert!((171..=234).contains(&added), "{added} events more");
     assert!(hot.events.acked >= calm.events.acked + added * 95 / 100, "new events are judged like any other");
     assert!(hot.requests.sent > calm.requests.sent + 15);
+}
+
+#[test]
+fn a_customer_that_falls_silent_sends_nothing_more_and_ends_clean() {
+    let silence = r#"{ "silence": { "from": "2016-02-20T12:00:00Z", "project": 2 } }"#;
+    let (calm, silent) = (ran(&scenario(""), 7), ran(&scenario(&load(silence)), 7));
+    silent.assert_clean();
+    let (calm, silent) = (&calm.judged.findings.events, &silent.judged.findings.events);
+    // Three customers send for two days; one of them stops after a quarter of the time.
+    assert!(silent.sent < calm.sent * 85 / 100, "{} of {} events", silent.sent, calm.sent);
+    let words = Latent::choices(&Latent::expand(&scenario(&load(silence)), 7));
+    assert!(words.iter().any(|line| line == "in 1 project silent from 2016-02-20 12:00:00Z on"), "{words:?}");
 }
 
 #[test]

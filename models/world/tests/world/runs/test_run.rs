@@ -1,7 +1,7 @@
 //! Complete runs of small scenarios for tests: the result and the marks.
 
 use latent_engine::sim::{Event, Observer, Record, TraceHash, World, WorldSpec, run_fork};
-use latent_engine::{PhaseReporter, Scenario, System, Verdict};
+use latent_engine::{PhaseReporter, Scenario, System, Verdict, run_system};
 use latent_ports::{MarkName, UnixMs};
 use latent_world::{Findings, Latent, WorldConfig};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -76,7 +76,7 @@ impl TestRun {
             for fault in scenario.faults.iter().chain(&plan.faults) {
                 world.arm(fault.clone());
             }
-            Latent::run(&plan, scenario, world, PhaseReporter::silent())
+            run_system::<Latent>(&plan, scenario, world, PhaseReporter::silent())
         });
         let marks = std::mem::take(&mut *lock(&ear.marks));
         let boots = std::mem::take(&mut *lock(&ear.boots));

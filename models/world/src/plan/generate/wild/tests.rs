@@ -1,3 +1,4 @@
+use super::lost_day::TEE_RETENTION;
 use super::*;
 use crate::Latent;
 use crate::plan::nemesis::fault_budget::exceeded;

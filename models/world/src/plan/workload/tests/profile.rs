@@ -39,6 +39,7 @@ pub(super) fn large(project: u32, token: &str, secret: &str) -> WorkloadSpec {
         bursts: Vec::new(),
         offline_windows: Vec::new(),
         clock_skews: Vec::new(),
+        silent_from_ms: None,
         kept_indices: Vec::new(),
     }
 }

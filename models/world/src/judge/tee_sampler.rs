@@ -1,0 +1,117 @@
+//! Checks I11 when a client receives its answer: the acknowledged request is durable in two copies of the tee.
+//!
+//! Every answer is checked while the tee files of its hour are small ([`CHECK_ALL_BELOW_BYTES`]), otherwise one in
+//! [`ONE_IN`], drawn by request number. The check reads durable bytes synchronously: no task, no timer, and no draw that is
+//! visible elsewhere.
+//!
+//! Not checked: edges that let requests through while the tee fails, because then a recorded gap stands in for a copy. An
+//! edge reduces the promised number while planned faults may have cost it what it confirmed.
+
+use crate::judge::disk_views::view_of;
+use crate::mutex::lock;
+use crate::observe::client_state::Acknowledgement;
+use crate::observe::fault_log::FaultLog;
+use latent_engine::sim::World;
+use latent_engine::verdict::Violation;
+use latent_oracle::invariants::i11_tee;
+use latent_oracle::{CheckContext, DecodeCache, DiskView, FileView};
+use latent_ports::NodeId;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+/// Sampling rate of large hours: one answer in this many is checked.
+const ONE_IN: u64 = 50;
+/// Total size of the tee files on all edges below which every answer is checked.
+const CHECK_ALL_BELOW_BYTES: u64 = 256 << 10;
+/// Number of checks after which the decode cache drops unused entries.
+const CHECKS_PER_CACHE_ROUND: u64 = 64;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Tee sampler of one run.
+pub(crate) struct TeeSampler {
+    world: World,
+    edges: Vec<NodeId>,
+    tee_store: Option<NodeId>,
+    /// Maximum error of an edge's clock, in milliseconds.
+    clock_skew_ms: i64,
+    fault_log: Arc<Mutex<FaultLog>>,
+    decode_cache: DecodeCache,
+    checked: u64,
+    found: Vec<Violation>,
+}
+
+impl TeeSampler {
+    pub fn new(
+        world: World,
+        (edges, tee_store): (Vec<NodeId>, Option<NodeId>),
+        clock_skew_ms: i64,
+        fault_log: Arc<Mutex<FaultLog>>,
+    ) -> TeeSampler {
+        let decode_cache = DecodeCache::default();
+        TeeSampler {
+            world,
+            edges,
+            tee_store,
+            clock_skew_ms,
+            fault_log,
+            decode_cache,
+            checked: 0,
+            found: vec![],
+        }
+    }
+
+    /// Moves the violations out.
+    pub fn take_results(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.found)
+    }
+
+    /// Handles an answer.
+    pub fn acknowledged(&mut self, answer: &Acknowledgement) {
+        let at_ms = self.world.now().0;
+        let mut views: Vec<DiskView> = self.edges.iter().map(|edge| self.edge_view(*edge)).collect();
+        let len_bytes: u64 = views.iter().flat_map(|view| &view.files).map(FileView::len_bytes).sum();
+        let is_drawn = || self.world.draw("oracle.tee", u128::from(answer.request)).is_multiple_of(ONE_IN);
+        if len_bytes >= CHECK_ALL_BELOW_BYTES && !is_drawn() {
+            return;
+        }
+        self.checked += 1;
+        if self.checked.is_multiple_of(CHECKS_PER_CACHE_ROUND) {
+            self.decode_cache.next_round();
+        }
+        let excused = {
+            let fault_log = lock(&self.fault_log);
+            let is_excused = |view: &&DiskView| {
+                fault_log.loses_new_writes(&view.name, at_ms) || view.files.iter().any(|file| file.corrupted)
+            };
+            views.iter().filter(is_excused).count()
+        };
+        let hours = (answer.sent_at_ms - self.clock_skew_ms).div_euclid(HOUR_MS) - 1
+            ..=(at_ms + self.clock_skew_ms).div_euclid(HOUR_MS) + 1;
+        let promised = self.edges.len().min(2).saturating_sub(excused);
+        let mut copies = i11_tee::copies_of(&mut self.decode_cache, &views, answer.digest, hours.clone());
+        if copies < promised {
+            // An answer that was long under way: an edge has uploaded its file and removed it.
+            views = self.tee_store.iter().map(|store| self.store_view(*store)).collect();
+            copies += i11_tee::copies_of(&mut self.decode_cache, &views, answer.digest, hours);
+        }
+        let now = CheckContext {
+            at_ms,
+            stage: "acknowledged".to_owned(),
+            settled_before_ms: at_ms,
+            faults_active: false,
+            replays: 0,
+            damaged_disks: BTreeSet::new(),
+        };
+        self.found.extend(i11_tee::too_few_copies(answer.digest, copies, promised, &now));
+    }
+
+    fn edge_view(&self, edge: NodeId) -> DiskView {
+        let image = self.world.durable_image_under(edge, ["tee", "tee-peer"].into_iter());
+        view_of(&self.world.node_name(edge), image.files())
+    }
+
+    fn store_view(&self, store: NodeId) -> DiskView {
+        let image = self.world.disk_image_under(store, std::iter::once("objects/tee"));
+        view_of(&self.world.node_name(store), image.files())
+    }
+}
