@@ -48,9 +48,9 @@ fn main() -> ExitCode {
 }
 
 fn program() -> ExitCode {
-    match std::env::var(scratch::SYSTEM).as_deref() {
-        Ok("odd") => misbehaving::main(),
-        Ok("rewriting") => rewriting_log::main(),
+    match std::env::var_os(scratch::SYSTEM).as_ref().and_then(|system| system.to_str()) {
+        Some("odd") => misbehaving::main(),
+        Some("rewriting") => rewriting_log::main(),
         _ => wal::main(),
     }
 }
