@@ -66,7 +66,8 @@ incident seeds='1..11':
 rough seeds='1..101':
     LATENT_ROUGH_SEEDS={{seeds}} cargo test --release --workspace --test scenarios every_seed_of_the_rough_week
 
-# A crash, or one error, at every operation of a run: `just enumerate one-day --fault crash --node disk-1`.
+# A crash, or one error, at every operation of a run: `just enumerate one-day --fault crash --node disk-1`. With a
+# second fault after each: `just enumerate one-day --pairs --fault crash-drawn --node disk-1 --from 2016-02-21T00:00:00Z`.
 enumerate *arguments='one-day':
     cargo run --release --package latent -- enumerate {{arguments}}
 

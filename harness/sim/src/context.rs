@@ -16,11 +16,38 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
+/// Object of an operation, for triggers and recordings.
+#[derive(Clone, Copy)]
+pub(crate) enum OpTarget<'a> {
+    /// Path of a disk operation, and the new path of a rename, otherwise empty.
+    Paths { path: &'a str, to: &'a str },
+    /// The node at the other end of a message.
+    Peer(NodeId),
+}
+
+impl<'a> OpTarget<'a> {
+    /// Returns the path and the new path, empty for a message.
+    pub(crate) fn paths(self) -> (&'a str, &'a str) {
+        match self {
+            OpTarget::Paths { path, to } => (path, to),
+            OpTarget::Peer(_) => ("", ""),
+        }
+    }
+
+    /// Returns the node at the other end of a message.
+    pub(crate) fn peer(self) -> Option<NodeId> {
+        match self {
+            OpTarget::Paths { .. } => None,
+            OpTarget::Peer(peer) => Some(peer),
+        }
+    }
+}
+
 /// Faults of the plan, as the operations and marks that trigger them see them.
 pub(crate) trait FaultTriggers: Send + Sync {
     /// Counts an operation and injects the faults that it triggers, except process faults: it returns those, to be
     /// injected after the operation.
-    fn on_op(&self, node: &Node, op: OpKind, path: &str, to: &str) -> Vec<usize>;
+    fn on_op(&self, node: &Node, op: OpKind, target: OpTarget<'_>) -> Vec<usize>;
 
     /// Counts a mark and injects the faults that it triggers.
     fn on_mark(&self, node: &Node, mark: MarkName);
@@ -106,8 +133,8 @@ impl NodeContext {
 
     /// Counts an operation that is about to take effect, for triggers. Returns the triggered process faults: they are
     /// injected after the operation has taken effect.
-    pub(crate) fn trigger_faults(&self, op: impl FnOnce() -> OpKind, path: &str, to: &str) -> Vec<usize> {
-        if self.node.has_op_trigger() { self.faults.on_op(&self.node, op(), path, to) } else { Vec::new() }
+    pub(crate) fn trigger_faults(&self, op: impl FnOnce() -> OpKind, target: OpTarget<'_>) -> Vec<usize> {
+        if self.node.has_op_trigger() { self.faults.on_op(&self.node, op(), target) } else { Vec::new() }
     }
 
     /// Injects `deferred` faults. Does not return if they end this process, nor before it is resumed.

@@ -6,7 +6,7 @@ use latent_sim::{Fault, OpKind};
 use latent_verdict::{Outcome, PendingWork, Restoration, Violation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The argument that makes the program a worker.
 pub(crate) const WORKER: &str = "__worker";
@@ -78,6 +78,9 @@ pub(crate) struct SerializedOp {
     pub at_ms: i64,
     /// The path, for a disk operation.
     pub path: String,
+    /// Name of the node at the other end, for a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
     /// Whether un-synced data exists, so that crashes here can differ.
     pub leaves_unsynced: bool,
 }
@@ -158,6 +161,9 @@ pub(crate) struct CaseResult {
     pub violations: Vec<Violation>,
     pub marks: BTreeMap<String, u64>,
     pub faults: Vec<FaultReport>,
+    /// Indices of those faults that were limited to a number of operations or calls and have affected them all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub exhausted: BTreeSet<usize>,
     pub nodes: Vec<NodeStats>,
     /// Operations that faults struck, by phase.
     pub strikes: Strikes,

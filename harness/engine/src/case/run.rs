@@ -97,10 +97,12 @@ pub(super) fn run_plan<S: System>(
             let progress = PhaseReporter(listener.on_phase);
             let judged = run_system::<S>(&plan.system, scenario, world.clone(), progress).await;
             let names = world.nodes().into_iter().map(|node| world.node_name(node).to_string());
-            (judged, names.collect::<Vec<_>>(), world.recorded_ops())
+            let start_ms = scenario.start.0.0;
+            let ops = world.recorded_ops().into_iter().map(|op| op_line(op, &world, start_ms));
+            (judged, names.collect::<Vec<_>>(), ops.collect::<Vec<_>>())
         }
     });
-    let (judged, names, seen) = output;
+    let (judged, names, ops) = output;
     if let Some(bad) = fault_at_unknown_node::<S>(file, text, &faults, of_case, &names) {
         return Err(RunError::ScenarioError(bad));
     }
@@ -117,11 +119,12 @@ pub(super) fn run_plan<S: System>(
         detections: judged.detections,
         violations: judged.violations,
         marks: all_marks(marks.into_iter().map(|(name, count)| (name.to_owned(), count)), judged.marks),
+        exhausted: (0..faults.len()).filter(|index| faults[*index].is_exhausted).collect(),
         faults: faults.into_iter().map(fault_report).collect(),
         nodes: tally.nodes(&names),
         strikes: strike_recorder.strikes(),
         addresses_fixed: addresses_fixed(),
-        ops: seen.into_iter().map(|op| op_line(op, scenario.start.0.0)).collect(),
+        ops,
         findings: serde_json::to_value(&judged.findings).map_err(RunError::Findings)?,
     })
 }
@@ -173,10 +176,11 @@ fn fault_report(outcome: FaultOutcome) -> FaultReport {
     FaultReport { fault, triggered_ms: triggered_at.map(|at| at.0), match_count }
 }
 
-fn op_line(seen: RecordedOp, start_ms: i64) -> SerializedOp {
-    let RecordedOp { node_name, op, op_index, time_ns, path, leaves_unsynced, .. } = seen;
+fn op_line(seen: RecordedOp, world: &World, start_ms: i64) -> SerializedOp {
+    let RecordedOp { node_name, op, op_index, time_ns, path, peer, leaves_unsynced, .. } = seen;
     let at_ms = start_ms.saturating_add_unsigned(time_ns / 1_000_000);
-    SerializedOp { node: node_name.to_string(), op, n: op_index, at_ms, path, leaves_unsynced }
+    let peer = peer.map(|peer| world.node_name(peer).to_string());
+    SerializedOp { node: node_name.to_string(), op, n: op_index, at_ms, path, peer, leaves_unsynced }
 }
 
 /// Whether this process runs without address randomisation, according to Linux; `false` on other systems.

@@ -30,9 +30,9 @@ pub(super) struct Args {
     /// Print the choices, marks and nodes too
     #[arg(short, long)]
     verbose: bool,
-    /// Inject a fault at one operation, as `latent enumerate` does: FAULT@NODE:NUMBER
+    /// Inject a fault at one operation, as `latent enumerate` does: FAULT@NODE:NUMBER; may be given several times
     #[arg(long, value_name = "STRIKE")]
-    inject: Option<InjectionPoint>,
+    inject: Vec<InjectionPoint>,
     #[command(flatten)]
     log: LogArgs,
     /// Put the whole system on this release: one of the scenario's, or `good`
@@ -48,7 +48,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let mut repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
     let mut request = target.request();
     request.log = arguments.log.log;
-    if let Some(point) = &arguments.inject {
+    for point in &arguments.inject {
         repeat = format!("{repeat} --inject {}", shell_word(&point.to_string()));
         request.faults.push(point.fault());
     }
@@ -79,9 +79,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let release = target.release();
     let asked = RunContext { scenario, seed: *seed, release, choices, repeat, wall_seconds };
     let mut report = build_report::<S>(asked, judged).map_err(CliError::Internal)?;
-    report
-        .unfulfilled
-        .extend(arguments.inject.as_ref().and_then(|point| not_triggered(point, &report.faults)));
+    report.unfulfilled.extend(not_triggered(&arguments.inject, &report.faults));
     if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
         let cannot = |error| CliError::Internal(format!("the report cannot be written: {error}"));
@@ -98,11 +96,15 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     Ok(report.exit_code())
 }
 
-/// Returns the error for a requested fault that was not triggered: it is the last of the run's faults.
-fn not_triggered(point: &InjectionPoint, faults: &[FaultReport]) -> Option<String> {
-    let fault = faults.last().filter(|fault| fault.triggered_ms.is_none())?;
-    let made = humanize::counted(fault.match_count, "operations");
-    Some(format!("fault not triggered: --inject {point}: {} made {made} in this run", point.node))
+/// Returns an error for each requested fault that was not triggered: they are the last of the run's faults.
+fn not_triggered(points: &[InjectionPoint], faults: &[FaultReport]) -> Vec<String> {
+    let of_case = faults.len().saturating_sub(points.len());
+    let missed = points.iter().zip(&faults[of_case..]).filter(|(_, fault)| fault.triggered_ms.is_none());
+    let message = |(point, fault): (&InjectionPoint, &FaultReport)| {
+        let made = humanize::counted(fault.match_count, "operations");
+        format!("fault not triggered: --inject {point}: {} made {made} in this run", point.node)
+    };
+    missed.map(message).collect()
 }
 
 /// Error message of a vacuous run.

@@ -1,7 +1,8 @@
 //! Statistics of an enumeration: counts by kind of operation, and failures grouped by cause.
 
 use super::enumeration_plan::{EnumerationPlan, PlannedRun};
-use super::run_record::{EnumerationFailure, EnumerationRun, FailureCause};
+use super::pair_stats::{PairKind, PairStats, count_pair};
+use super::run_record::{EnumerationFailure, EnumerationRun, FailureCause, SecondFate, SecondInjection};
 use crate::case::ipc::CaseResult;
 use crate::case::parent::CaseError;
 use crate::exit;
@@ -10,7 +11,7 @@ use latent_verdict::{Expectation, Outcome, PendingWork, Violation};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Counts of one kind of operation.
+/// Counts of one kind of operation. A pair counts by its first fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct OpKindStats {
     /// Operations.
@@ -30,13 +31,15 @@ pub(crate) struct OpKindStats {
 pub(crate) struct EnumerationStats {
     /// By kind of operation.
     pub kinds: BTreeMap<OpKind, OpKindStats>,
+    /// By kind of pair; empty if the faults are single.
+    pub pairs: BTreeMap<PairKind, PairStats>,
     /// With the index in the plan, by which they are sorted.
     failures: Vec<(usize, EnumerationFailure)>,
     /// Number of completed runs.
     pub runs: u64,
     /// Virtual time of all of them, in milliseconds.
     pub sim_ms: u64,
-    /// Number of faults that the completed runs cover.
+    /// Number of faults, or pairs, that the completed runs cover.
     pub faults: u64,
     expected: Expectation,
 }
@@ -47,7 +50,8 @@ impl EnumerationStats {
         for op in &plan.ops {
             kinds.entry(op.op).or_default().operations += 1;
         }
-        EnumerationStats { kinds, failures: Vec::new(), runs: 0, sim_ms: 0, faults: 0, expected }
+        let pairs = BTreeMap::new();
+        EnumerationStats { kinds, pairs, failures: Vec::new(), runs: 0, sim_ms: 0, faults: 0, expected }
     }
 
     /// Counts a completed run, and returns its record.
@@ -57,21 +61,24 @@ impl EnumerationStats {
         index: usize,
         ended: &Result<CaseResult, CaseError>,
     ) -> EnumerationRun {
-        let PlannedRun { point, op, .. } = &plan.runs[index];
-        let struck = &plan.ops[*op];
-        let failure = self.failed(ended).map(|(what, detail)| {
-            let (point, path) = (point.to_string(), struck.path.clone());
-            EnumerationFailure { what, point, op: struck.op, path, at_ms: struck.at_ms, detail }
+        let planned = &plan.runs[index];
+        let struck = &plan.ops[planned.op];
+        let (point, second) = (planned.point.to_string(), second_injection(planned, ended));
+        let failure = self.failed(planned, ended).map(|(what, detail)| {
+            let occurred = second.as_ref().filter(|second| second.fate != SecondFate::NotReached);
+            let second = occurred.map(|second| second.point.clone());
+            let (point, path) = (point.clone(), struck.path.clone());
+            EnumerationFailure { what, point, second, op: struck.op, path, at_ms: struck.at_ms, detail }
         });
         let sim_ms = ended.as_ref().map_or(0, |judged| judged.sim_ms);
-        let ran = EnumerationRun { point: point.to_string(), sim_ms, failure };
+        let ran = EnumerationRun { point, second, sim_ms, failure };
         self.count(plan, index, &ran);
         ran
     }
 
     /// Counts a recorded run.
     pub(crate) fn count(&mut self, plan: &EnumerationPlan, index: usize, ran: &EnumerationRun) {
-        let PlannedRun { point, op, stands_for } = &plan.runs[index];
+        let PlannedRun { point, op, stands_for, .. } = &plan.runs[index];
         self.runs += 1;
         self.faults += stands_for;
         self.sim_ms += ran.sim_ms;
@@ -84,11 +91,16 @@ impl EnumerationStats {
             counts.errors += stands_for;
             counts.errors_as_expected += as_expected;
         }
+        count_pair(&mut self.pairs, plan, index, ran);
         self.failures.extend(ran.failure.clone().map(|failure| (index, failure)));
     }
 
     /// Returns cause and detail of an unexpected run; `None` if it ended as expected.
-    fn failed(&self, ended: &Result<CaseResult, CaseError>) -> Option<(FailureCause, String)> {
+    fn failed(
+        &self,
+        planned: &PlannedRun,
+        ended: &Result<CaseResult, CaseError>,
+    ) -> Option<(FailureCause, String)> {
         let judged = match ended {
             Ok(judged) => judged,
             Err(CaseError::TimedOut(_)) => {
@@ -101,9 +113,10 @@ impl EnumerationStats {
                 return Some((FailureCause::NoVerdict(first_line(&error.to_string())), String::new()));
             }
         };
-        // The run is identical to the recording run up to the operation: if the operation does not occur, the run is
-        // nondeterministic.
-        if judged.faults.last().is_none_or(|last| last.triggered_ms.is_none()) {
+        // The run is identical to the recording run up to the first fault's operation: if the operation does not occur,
+        // the run is nondeterministic. After it, the run may differ.
+        let first = judged.faults.iter().rev().nth(usize::from(planned.second.is_some()));
+        if first.is_none_or(|first| first.triggered_ms.is_none()) {
             let detail =
                 "the operation did not occur again: the run differs from the recorded one".to_owned();
             return Some((FailureCause::Ended(Outcome::Nondeterministic, None), detail));
@@ -163,6 +176,22 @@ impl EnumerationStats {
     pub(crate) fn expected(&self) -> Expectation {
         self.expected
     }
+}
+
+/// Returns the second fault of a pair, which is the last one of its run, and its fate.
+fn second_injection(planned: &PlannedRun, ended: &Result<CaseResult, CaseError>) -> Option<SecondInjection> {
+    let second = planned.second.as_ref()?;
+    let fate = match ended {
+        Err(_) => SecondFate::Unknown,
+        Ok(judged) if judged.faults.last().is_none_or(|last| last.triggered_ms.is_none()) => {
+            SecondFate::NotReached
+        }
+        Ok(judged) if second.kind.is_crash() || judged.exhausted.contains(&(judged.faults.len() - 1)) => {
+            SecondFate::Struck
+        }
+        Ok(_) => SecondFate::StruckNothing,
+    };
+    Some(SecondInjection { point: second.to_string(), fate })
 }
 
 fn error_text(ended: &Result<CaseResult, CaseError>) -> String {

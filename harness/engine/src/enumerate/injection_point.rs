@@ -2,6 +2,7 @@
 
 use crate::scenario::suggest::suggest;
 use latent_sim::{CallPart, CrashPolicy, DiskError, Fault, FaultAction, Kill, LoseMessage, OpKind, Trigger};
+use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 use strum::{Display, EnumString, VariantNames};
@@ -10,7 +11,10 @@ use strum::{Display, EnumString, VariantNames};
 const RESTART_AFTER_MS: u64 = 5_000;
 
 /// Kind of an enumerated fault. Its name is the syntax of `--inject` and `--fault`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, VariantNames)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, VariantNames, Serialize,
+)]
+#[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum EnumeratedFault {
     /// The process dies and no un-synced operation survives.
@@ -32,8 +36,31 @@ impl EnumeratedFault {
         [EnumeratedFault::CrashNothing, EnumeratedFault::CrashEverything, EnumeratedFault::CrashDrawn];
 
     pub(crate) fn is_crash(self) -> bool {
-        EnumeratedFault::CRASHES.contains(&self)
+        self.group() == FaultGroup::Crash
     }
+
+    /// Returns the group of the kind.
+    pub(crate) fn group(self) -> FaultGroup {
+        match self {
+            EnumeratedFault::CrashNothing
+            | EnumeratedFault::CrashEverything
+            | EnumeratedFault::CrashDrawn => FaultGroup::Crash,
+            EnumeratedFault::Error => FaultGroup::Error,
+            EnumeratedFault::RequestLost | EnumeratedFault::AnswerLost => FaultGroup::Lost,
+        }
+    }
+}
+
+/// Group of kinds of enumerated faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display)]
+#[strum(serialize_all = "kebab-case")]
+pub(crate) enum FaultGroup {
+    /// The process dies.
+    Crash,
+    /// A disk operation fails.
+    Error,
+    /// A message of a call is lost.
+    Lost,
 }
 
 /// Argument of `--fault`: one kind of fault by its name, or a group.

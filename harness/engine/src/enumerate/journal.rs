@@ -212,6 +212,7 @@ fn move_aside(path: &Path) -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::run_record::{SecondFate, SecondInjection};
     use super::*;
 
     fn path(name: &str) -> PathBuf {
@@ -219,7 +220,9 @@ mod tests {
     }
 
     fn ran(n: u64) -> EnumerationRun {
-        EnumerationRun { point: format!("error@disk-1:{n}"), sim_ms: 5, failure: None }
+        let fate = if n == 1 { SecondFate::Struck } else { SecondFate::NotReached };
+        let second = (n < 3).then(|| SecondInjection { point: format!("error@disk-2:{n}"), fate });
+        EnumerationRun { point: format!("error@disk-1:{n}"), second, sim_ms: 5, failure: None }
     }
 
     #[test]

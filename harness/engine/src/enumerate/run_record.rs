@@ -11,9 +11,58 @@ use std::fmt;
 pub(crate) struct EnumerationRun {
     /// The injection point, in the syntax of `--inject`.
     pub point: String,
+    /// The second fault, for a pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<SecondInjection>,
     pub sim_ms: u64,
     /// `None`: it ended as expected.
     pub failure: Option<EnumerationFailure>,
+}
+
+impl EnumerationRun {
+    /// Returns the injection points, which identify the run in its enumeration.
+    pub(crate) fn key(&self) -> RunKey {
+        let second = self.second.as_ref().map(|second| second.point.clone());
+        RunKey { point: self.point.clone(), second }
+    }
+}
+
+/// Injection points of a run, in the syntax of `--inject`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RunKey {
+    pub point: String,
+    pub second: Option<String>,
+}
+
+/// The second fault of a pair, in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecondInjection {
+    /// The injection point, in the syntax of `--inject`.
+    pub point: String,
+    /// Its fate.
+    pub fate: SecondFate,
+}
+
+/// Fate of a second fault. The run differs from the recorded one after the first, so each of these is regular.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SecondFate {
+    /// It struck.
+    Struck,
+    /// Its operation occurred, and no later one to which the fault applies.
+    StruckNothing,
+    /// Its operation did not occur.
+    NotReached,
+    /// The run ended without a report, by a panic or a limit.
+    Unknown,
+}
+
+impl SecondFate {
+    /// Whether the fault struck, or may have.
+    pub(crate) fn may_have_struck(self) -> bool {
+        matches!(self, SecondFate::Struck | SecondFate::Unknown)
+    }
 }
 
 /// A run that did not end as the scenario expects.
@@ -23,6 +72,9 @@ pub(crate) struct EnumerationFailure {
     pub what: FailureCause,
     /// The injection point, in the syntax of `--inject`.
     pub point: String,
+    /// That of the second fault, unless its operation did not occur: then the first fault alone fails in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<String>,
     /// Kind of the operation.
     pub op: OpKind,
     /// Its path, for a disk operation.
@@ -31,6 +83,14 @@ pub(crate) struct EnumerationFailure {
     pub at_ms: i64,
     /// Detail of the hang or the violation.
     pub detail: String,
+}
+
+impl EnumerationFailure {
+    /// Returns the options of `run` that reproduce the failure.
+    pub(crate) fn injections(&self) -> String {
+        let points = std::iter::once(&self.point).chain(&self.second);
+        points.map(|point| format!("--inject {point}")).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// Why a run failed. Its text, in files and on screens, is the outcome and the worst violation, or why there is none.

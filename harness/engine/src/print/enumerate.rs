@@ -1,5 +1,6 @@
 //! Report of an enumeration: a table by kind of operation, the failures, and the commands that reproduce them.
 
+use super::enumerate_pairs;
 use super::humanize::{self, count, counted, moment_ms, span_ms};
 use super::screen::{Screen, StyledText};
 use crate::case::ipc::SerializedOp;
@@ -52,7 +53,9 @@ pub(crate) fn text(summary: &EnumerationReport<'_>, verbose: bool) -> Screen {
             counted(all, "runs")
         ))
     } else if stats.as_expected() {
-        name.good(expected.to_string()).plain(" after every injection")
+        let each =
+            if summary.plan.distance.is_some() { " after every pair" } else { " after every injection" };
+        name.good(expected.to_string()).plain(each)
     } else {
         let failed =
             format!("{} of {} not {expected}", count(stats.failed_runs()), counted(stats.runs, "runs"));
@@ -60,7 +63,10 @@ pub(crate) fn text(summary: &EnumerationReport<'_>, verbose: bool) -> Screen {
     });
     screen.item("operations", operations(summary.plan));
     screen.item("", between(summary.plan));
-    table(stats, &mut screen);
+    match summary.plan.distance {
+        Some(distance) => enumerate_pairs::table(stats, distance, &mut screen),
+        None => table(stats, &mut screen),
+    }
     screen.item("runs", runs(summary));
     if let Some(slice) = summary.slice {
         screen.item(
@@ -121,7 +127,7 @@ fn runs(summary: &EnumerationReport<'_>) -> String {
     format!(
         "{}{of} for {}, in {}, {}, {}",
         count(summary.stats.runs),
-        counted(summary.stats.faults, "faults"),
+        counted(summary.stats.faults, if summary.plan.distance.is_some() { "pairs" } else { "faults" }),
         span_ms(wall_ms),
         counted(summary.jobs as u64, "jobs"),
         humanize::speed(summary.stats.sim_ms / wall_ms)
@@ -146,7 +152,7 @@ fn failures(summary: &EnumerationReport<'_>, screen: &mut Screen) {
         let shown = if screen.verbose() { failures.len() } else { 1 };
         for failure in failures.iter().take(shown) {
             screen.item("", StyledText::new().dim(describe(failure)));
-            screen.verbatim("reproduce", &format!("{} --inject {}", summary.repeat, failure.point));
+            screen.verbatim("reproduce", &format!("{} {}", summary.repeat, failure.injections()));
         }
     }
 }
@@ -158,7 +164,8 @@ fn describe(failure: &EnumerationFailure) -> String {
     format!("{} {}{path}{detail}", moment_ms(*at_ms), op_name(*op))
 }
 
-fn op_name(op: OpKind) -> String {
+/// Returns the name of a kind of operation, as scenarios write it.
+pub(super) fn op_name(op: OpKind) -> String {
     serde_json::to_value(op).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
@@ -169,6 +176,10 @@ pub(crate) fn json(summary: &EnumerationReport<'_>) -> String {
         stats.kinds.iter().map(|(kind, of)| (op_name(*kind), json!(of))).collect();
     let failures: Vec<&EnumerationFailure> =
         stats.failures().into_iter().flat_map(|(_, failures)| failures).collect();
+    let pairs = summary
+        .plan
+        .distance
+        .map(|distance| json!({ "distance": distance, "by_kind": enumerate_pairs::by_kind(stats) }));
     let object = json!({
         "scenario": summary.name,
         "seed": summary.seed,
@@ -183,6 +194,7 @@ pub(crate) fn json(summary: &EnumerationReport<'_>) -> String {
         "wall_seconds": summary.wall.as_secs_f64(),
         "jobs": summary.jobs,
         "by_operation": kinds,
+        "pairs": pairs,
         "failures": failures,
         "reproduce": summary.repeat,
     });

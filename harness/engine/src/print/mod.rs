@@ -2,6 +2,7 @@
 
 pub(crate) mod bugs;
 pub(crate) mod enumerate;
+mod enumerate_pairs;
 pub(crate) mod escape;
 pub(crate) mod finding;
 pub mod humanize;

@@ -132,6 +132,11 @@ pub(crate) struct Slice {
 impl Slice {
     /// The whole sweep.
     pub const WHOLE: Slice = Slice { index: 1, of: 1 };
+
+    /// Whether the slice contains the item of this number, counted from 0.
+    pub fn contains(self, number: u64) -> bool {
+        number % self.of == self.index - 1
+    }
 }
 
 impl fmt::Display for Slice {

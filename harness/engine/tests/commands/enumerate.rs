@@ -86,7 +86,7 @@ fn an_enumeration_of_nothing_is_refused() {
 }
 
 /// The runs in a results file, sorted.
-fn ran(scratch: &Scratch, file: &str) -> Vec<String> {
+pub fn ran(scratch: &Scratch, file: &str) -> Vec<String> {
     let mut lines: Vec<String> =
         scratch.read(file).lines().filter(|line| line.starts_with("{\"run\"")).map(str::to_owned).collect();
     lines.sort();

@@ -2,12 +2,13 @@
 //! `corpus`, `print`), as processes, each test in its own folder.
 //!
 //! Regular behaviour is tested with the write-ahead log of `examples/wal.rs`, failures of the system under test with
-//! `misbehaving`.
+//! `misbehaving`, pairs of faults with `rewriting_log`.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod corpus;
 mod enumerate;
+mod enumerate_pairs;
 mod exit_codes;
 mod help;
 mod misbehaving;
@@ -16,6 +17,7 @@ mod processes;
 mod reports;
 mod repro;
 mod resume;
+mod rewriting_log;
 mod schema;
 mod scratch;
 mod settings;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         help::TESTS,
         exit_codes::TESTS,
         enumerate::TESTS,
+        enumerate_pairs::TESTS,
         resume::TESTS,
         slices::TESTS,
         repro::TESTS,
@@ -45,6 +48,9 @@ fn main() -> ExitCode {
 }
 
 fn program() -> ExitCode {
-    let is_odd = std::env::var_os(scratch::SYSTEM).is_some_and(|system| system == "odd");
-    if is_odd { misbehaving::main() } else { wal::main() }
+    match std::env::var_os(scratch::SYSTEM).as_ref().and_then(|system| system.to_str()) {
+        Some("odd") => misbehaving::main(),
+        Some("rewriting") => rewriting_log::main(),
+        _ => wal::main(),
+    }
 }

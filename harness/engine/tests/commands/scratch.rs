@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-/// Selects one of the two systems of this program; workers inherit it.
+/// Selects one of the systems of this program; workers inherit it.
 pub const SYSTEM: &str = "SYSTEM_UNDER_TEST";
 
 /// A new folder, with an empty configuration: a parent folder may have another.
@@ -67,6 +67,11 @@ impl Scratch {
     /// Runs the misbehaving system to its end.
     pub fn odd(&self, arguments: &[&str]) -> ProgramOutput {
         ProgramOutput::of(self.command("odd", arguments).output().expect("this program can be started"))
+    }
+
+    /// Runs the rewriting log to its end.
+    pub fn rewriting(&self, arguments: &[&str]) -> ProgramOutput {
+        ProgramOutput::of(self.command("rewriting", arguments).output().expect("this program can be started"))
     }
 
     /// Starts a program, with its output in pipes.

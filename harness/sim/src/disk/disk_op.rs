@@ -2,7 +2,7 @@
 //! recorded, then triggered process faults are injected.
 
 use super::store::DiskStore;
-use crate::context::NodeContext;
+use crate::context::{NodeContext, OpTarget};
 use crate::op_kind::OpKind;
 use crate::trace::Event;
 use latent_ports::{DiskError, DiskErrorKind, DiskOp};
@@ -36,7 +36,7 @@ impl<'a> DiskOpAttempt<'a> {
         if store.faults().slow_times() > 1 {
             self.wait_for_slow_disk(kind(store)).await?;
         }
-        let deferred = self.context.trigger_faults(|| kind(store), self.path, self.to);
+        let deferred = self.context.trigger_faults(|| kind(store), self.target());
         let effect = if store.faults().fails(|| kind(store), self.path, self.to) {
             DiskOpEffect::failed(DiskErrorKind::Io)
         } else {
@@ -57,7 +57,7 @@ impl<'a> DiskOpAttempt<'a> {
     ) -> Result<(), DiskError> {
         let store = self.context.disk_store();
         self.wait_until_runnable().await?;
-        let deferred = self.context.trigger_faults(|| kind, self.path, self.to);
+        let deferred = self.context.trigger_faults(|| kind, self.target());
         self.context.inject_deferred(deferred).await;
         let fails = store.faults().fails(|| kind, self.path, self.to);
         let started = if fails { Err(DiskErrorKind::Io) } else { begin(store) };
@@ -74,6 +74,10 @@ impl<'a> DiskOpAttempt<'a> {
         };
         self.record(&DiskOpEffect { result, offset: 0, len_bytes: 0, digest: 0 });
         result.map_err(|kind| self.error(kind))
+    }
+
+    fn target(&self) -> OpTarget<'a> {
+        OpTarget::Paths { path: self.path, to: self.to }
     }
 
     /// A slow disk bypasses the page cache: reads and writes take the device's time. Names are still cached.

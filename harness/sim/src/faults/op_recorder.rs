@@ -4,6 +4,7 @@
 //! its node and its index ([`RecordedOp::trigger`]). Recording is passive: no draw, no task, no timer.
 
 use super::plan::Trigger;
+use crate::context::OpTarget;
 use crate::disk::DiskStore;
 use crate::op_kind::OpKind;
 use latent_ports::NodeId;
@@ -24,6 +25,8 @@ pub struct RecordedOp {
     pub time_ns: u64,
     /// Path of a disk operation; otherwise empty.
     pub path: String,
+    /// The node at the other end of a network operation; otherwise `None`.
+    pub peer: Option<NodeId>,
     /// Whether the node's disk holds un-synced state after the operation. If not, every crash here leaves the same
     /// disk.
     pub leaves_unsynced: bool,
@@ -57,7 +60,7 @@ impl OpRecorder {
         &mut self,
         (node, node_name): (NodeId, &Arc<str>),
         disk: &DiskStore,
-        (op, path): (OpKind, &str),
+        (op, target): (OpKind, OpTarget<'_>),
         time_ns: u64,
     ) {
         let index = usize::from(node.0);
@@ -71,7 +74,8 @@ impl OpRecorder {
             op,
             op_index: self.counts[index],
             time_ns,
-            path: path.to_owned(),
+            path: target.paths().0.to_owned(),
+            peer: target.peer(),
             leaves_unsynced: leaves_unsynced_change(op) || disk.has_unsynced(),
         });
     }

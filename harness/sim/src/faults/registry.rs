@@ -41,6 +41,8 @@ struct ArmedFault {
     ended_ns: Option<u64>,
     /// Whether the fault was injected and has not ended.
     is_active: bool,
+    /// Whether nothing was left of the fault when it ended; `None`: it has not ended.
+    was_exhausted: Option<bool>,
     /// Number of phases that have ended.
     phases_ended: u32,
 }
@@ -51,6 +53,8 @@ pub(crate) struct FaultProgress {
     pub(crate) triggered_ns: Option<u64>,
     pub(crate) ended_ns: Option<u64>,
     pub(crate) match_count: u64,
+    /// Whether nothing was left of the fault when it ended; `None`: it has not ended.
+    pub(crate) was_exhausted: Option<bool>,
 }
 
 impl ArmedFault {
@@ -92,6 +96,7 @@ impl FaultRegistry {
             triggered_ns: None,
             ended_ns: None,
             is_active: false,
+            was_exhausted: None,
             phases_ended: 0,
         });
         self.armed.len() - 1
@@ -104,6 +109,7 @@ impl FaultRegistry {
             triggered_ns: armed.triggered_ns,
             ended_ns: armed.ended_ns,
             match_count: armed.match_count,
+            was_exhausted: armed.was_exhausted,
         };
         self.armed.iter().map(progress).collect()
     }
@@ -174,6 +180,11 @@ impl FaultRegistry {
         let action = std::mem::replace(&mut armed.is_active, false).then(|| armed.fault.action.clone());
         armed.ended_ns = armed.ended_ns.or(action.as_ref().map(|_| now_ns));
         action
+    }
+
+    /// Notes whether a fault that ends now has affected all operations or calls that it was limited to.
+    pub(crate) fn set_exhausted_at_end(&mut self, index: usize, is_exhausted: bool) {
+        self.armed[index].was_exhausted = Some(is_exhausted);
     }
 
     /// Lets no fault trigger from now on. Returns the number of faults.

@@ -1,7 +1,7 @@
 //! The network port of one incarnation: calls, and the server's loop.
 
 use super::mailbox::{IncomingRequest, Mailbox};
-use crate::context::NodeContext;
+use crate::context::{NodeContext, OpTarget};
 use crate::op_kind::OpKind;
 use crate::timers::CallKey;
 use crate::trace::Event;
@@ -66,7 +66,7 @@ impl SimNet {
 
     /// Records the receipt of a request and injects the faults that it triggers.
     async fn record_receive(&self, incoming: &IncomingRequest) {
-        let deferred = self.context.trigger_faults(|| OpKind::Receive, "", "");
+        let deferred = self.context.trigger_faults(|| OpKind::Receive, OpTarget::Peer(incoming.from));
         self.context.record(Event::Receive {
             from: incoming.from,
             len_bytes: incoming.message.len_bytes() as u64,
@@ -82,7 +82,7 @@ impl Net for SimNet {
         if !self.context.is_alive() {
             return Err(NetError { kind: NetErrorKind::Timeout, to });
         }
-        let deferred = self.context.trigger_faults(|| OpKind::Send, "", "");
+        let deferred = self.context.trigger_faults(|| OpKind::Send, OpTarget::Peer(to));
         let digest = self.context.kernel().message_digest(&message);
         self.context.record(Event::Send { to, len_bytes: message.len_bytes() as u64, digest });
         let key = self.context.network().start_call((self.context.id(), to), message, digest, timeout);
@@ -122,7 +122,7 @@ impl Net for SimNet {
                     handlers.push(async move { (call, from, digest, handling.await) });
                 }
                 ServerEvent::Answer((call, from, digest, message)) => {
-                    let deferred = self.context.trigger_faults(|| OpKind::Answer, "", "");
+                    let deferred = self.context.trigger_faults(|| OpKind::Answer, OpTarget::Peer(from));
                     self.answer(call, from, digest, message);
                     self.context.inject_deferred(deferred).await;
                 }

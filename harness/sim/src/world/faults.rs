@@ -1,7 +1,7 @@
 //! Faults of a world: arming, injection and end, what triggers them, and what they act on.
 
 use super::World;
-use crate::context::FaultTriggers;
+use crate::context::{FaultTriggers, OpTarget};
 use crate::disk::CrashPolicy;
 use crate::faults::{
     Fault, FaultDuration, FaultOutcome, FaultProgress, FaultRegistry, FaultTarget, OpRecorder, RecordedOp,
@@ -49,9 +49,12 @@ impl World {
     pub fn fault_outcomes(&self) -> Vec<FaultOutcome> {
         let at = |ns: u64| self.start() + Duration::from_nanos(ns);
         let to_outcome = |(index, progress): (usize, FaultProgress)| {
-            let FaultProgress { fault, triggered_ns, ended_ns, match_count } = progress;
+            let FaultProgress { fault, triggered_ns, ended_ns, match_count, was_exhausted } = progress;
+            // The end of a fault removes what it had left, so that is noted before.
+            let is_exhausted =
+                was_exhausted.unwrap_or_else(|| fault.action.behavior().is_exhausted(self, index));
             FaultOutcome {
-                is_exhausted: triggered_ns.is_some() && fault.action.behavior().is_exhausted(self, index),
+                is_exhausted: triggered_ns.is_some() && is_exhausted,
                 unknown_nodes: fault
                     .nodes()
                     .filter(|name| self.find_node(name).is_none())
@@ -107,6 +110,8 @@ impl World {
         let action = self.with_fault_registry(|registry| registry.end(index, now_ns));
         let Some(action) = action else { return };
         self.record_at(WORLD_NODE, Event::Fault { action: &action, ends: true });
+        let is_exhausted = action.behavior().is_exhausted(self, index);
+        self.with_fault_registry(|registry| registry.set_exhausted_at_end(index, is_exhausted));
         action.behavior().end(self, index);
     }
 
@@ -140,12 +145,12 @@ impl World {
 
     /// Records an operation that is about to take effect. Operations after the end of faults are not recorded: they
     /// trigger no fault.
-    fn record_op(&self, node: &Node, op: OpKind, path: &str) {
+    fn record_op(&self, node: &Node, op: OpKind, target: OpTarget<'_>) {
         if self.with_fault_registry(|registry| registry.has_ended()) {
             return;
         }
         if let Some(recorder) = lock(&self.inner.op_recorder).as_mut() {
-            recorder.record((node.id(), node.name()), node.disk(), (op, path), self.now_ns());
+            recorder.record((node.id(), node.name()), node.disk(), (op, target), self.now_ns());
         }
     }
 
@@ -161,11 +166,11 @@ impl World {
 }
 
 impl FaultTriggers for World {
-    fn on_op(&self, node: &Node, op: OpKind, path: &str, to: &str) -> Vec<usize> {
+    fn on_op(&self, node: &Node, op: OpKind, target: OpTarget<'_>) -> Vec<usize> {
         let now_ns = self.now_ns();
-        self.record_op(node, op, path);
+        self.record_op(node, op, target);
         let triggered =
-            self.with_fault_registry(|registry| registry.count_op(node.name(), op, (path, to), now_ns));
+            self.with_fault_registry(|registry| registry.count_op(node.name(), op, target.paths(), now_ns));
         let (deferred, now) = triggered
             .into_iter()
             .partition::<Vec<_>, _>(|index| self.with_fault_registry(|r| r.is_process_fault(*index)));

@@ -2,8 +2,11 @@
 
 use crate::support::ticker::{SECOND, kill, nth};
 use bytes::Bytes;
-use latent_ports::{Disk, Env, File, Mark, OpenMode};
-use latent_sim::{Fault, NodeSpec, OpKind, SimEnv, Trigger, World, WorldSpec, run_fork};
+use latent_ports::{Disk, Env, File, Mark, Message, Net, NodeId, OpenMode};
+use latent_sim::{
+    DiskError, Fault, FaultAction, FaultOutcome, NodeSpec, OpKind, RecordedOp, SimEnv, Trigger, World,
+    WorldSpec, run_fork,
+};
 use std::sync::{Arc, Mutex};
 
 mod marks {
@@ -64,4 +67,49 @@ fn a_crash_at_each_operation_in_turn_loses_no_acknowledged_line() {
         }
     }
     assert!(kept_more > 0, "no crash kept an unacknowledged line");
+}
+
+/// Runs a node that calls another one, and then opens a file if it `opens`, with one disk error armed at the call.
+/// Returns the recorded operations and the outcome of the fault, after faults have ended.
+fn error_at_a_call(opens: bool) -> (Vec<RecordedOp>, FaultOutcome) {
+    let (node, path_prefix) = ("node".to_owned(), String::new());
+    let action = FaultAction::DiskError(DiskError {
+        node,
+        op: OpKind::Any,
+        path_prefix,
+        times: Some(1),
+        for_ms: None,
+    });
+    let mut finished = run_fork(WorldSpec::seeded(1), async move |world: World| {
+        world.start_op_recording();
+        world.arm(Fault { trigger: nth(OpKind::Any, "", 1), action });
+        let other = world.add_node(NodeSpec::named("other"), |_: SimEnv| async {});
+        world.add_node(NodeSpec::named("node"), move |env: SimEnv| call_and_open(env, other, opens));
+        world.sleep(SECOND).await;
+        world.end_faults();
+        world.recorded_ops()
+    });
+    (finished.output, finished.fault_outcomes.remove(0))
+}
+
+async fn call_and_open(env: SimEnv, other: NodeId, opens: bool) {
+    assert!(env.net().call(other, Message::default(), SECOND / 10).await.is_err(), "no process serves");
+    if opens {
+        assert!(env.disk().open("file", OpenMode::Create).await.is_err(), "the armed error");
+    }
+}
+
+#[test]
+fn an_error_armed_at_a_message_strikes_the_next_disk_operation() {
+    let (ops, error) = error_at_a_call(true);
+    let other = ops[0].peer;
+    assert_eq!(ops.iter().map(|op| op.op).collect::<Vec<_>>(), [OpKind::Send, OpKind::Create]);
+    assert!(other.is_some() && ops[1].peer.is_none());
+    assert!(error.triggered_at.is_some() && error.is_exhausted);
+}
+
+#[test]
+fn the_end_of_faults_does_not_exhaust_an_error_that_struck_nothing() {
+    let (_, error) = error_at_a_call(false);
+    assert!(error.triggered_at.is_some() && error.ended_at.is_some() && !error.is_exhausted);
 }

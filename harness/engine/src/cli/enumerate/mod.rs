@@ -1,29 +1,32 @@
-//! `enumerate SCENARIO[@SEED]`: a crash, or one error, at each operation in turn.
+//! `enumerate SCENARIO[@SEED]`: a crash, or one error, at each operation in turn, or a pair of these.
 
-use super::progress::LINE_INTERVAL;
+mod args;
+mod progress;
+
+pub(super) use args::Args;
+
 use super::{CliError, Context, log, signals};
-use crate::case::ipc::CaseRequest;
+use crate::case::ipc::{CaseRequest, SerializedOp};
 use crate::case::parent::{self, CaseError, WorkerLimits};
 use crate::case::pool;
 use crate::case::report_builder::marks_not_reached;
 use crate::case_source::{CaseSource, shell_word};
 use crate::enumerate::{
-    EnumerationHeader, EnumerationJournal, EnumerationPlan, EnumerationStats, FaultFilter, OpFilter,
-    PlannedRun,
+    EnumerationHeader, EnumerationJournal, EnumerationPlan, EnumerationStats, PlannedRun, RunKey,
+    SecondFaults, TooManyRuns,
 };
 use crate::output::{STANDARD, is_stream};
-use crate::print::humanize::{count, counted, span_ms};
+use crate::print::humanize::{count, counted};
 use crate::print::{enumerate as printed, terminal};
-use crate::scenario::{Scenario, Timestamp};
-use crate::sweep::runner::now;
+use crate::scenario::Scenario;
 use crate::sweep::sweep_spec::Slice;
 use crate::{System, exit};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use progress::EnumerationProgress;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Limit of a run's real time, as a multiple of the recording run's, and its minimum in seconds: a busy machine does
@@ -31,48 +34,9 @@ use xxhash_rust::xxh3::xxh3_64;
 const LIMIT_TIMES: u32 = 50;
 const MIN_LIMIT_S: u32 = 60;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// A built-in scenario's name or a file, and the seed (the scenario's own if none is given, else 1)
-    #[arg(value_name = "SCENARIO[@SEED]")]
-    target: String,
-    /// Use this seed; the same as SCENARIO@SEED
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Inject only this fault, named as in --inject, or `crash` or `lost` for any of these; may be given several times
-    #[arg(long, value_name = "FAULT", value_delimiter = ',')]
-    fault: Vec<FaultFilter>,
-    /// Inject only at this node
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
-    /// Inject only at operations from this time on, such as 2016-02-20T15:00:00Z
-    #[arg(long, value_name = "A")]
-    from: Option<Timestamp>,
-    /// Inject only at operations before this time
-    #[arg(long, value_name = "B")]
-    to: Option<Timestamp>,
-    /// Put the whole system on this release: one of the scenario's, or `good`
-    #[arg(long, value_name = "NAME")]
-    release: Option<String>,
-    /// Run one partition, such as slice:1/4; the enumeration is clean if every partition is
-    #[arg(long, value_name = "slice:I/N", env = "LATENT_PARTITION")]
-    partition: Option<Slice>,
-    /// Run this many cases in parallel [default: all cores]
-    #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
-    jobs: Option<usize>,
-    /// Write each run to this file when it ends; `-` is the standard output
-    #[arg(long, value_name = "FILE", default_value = ".latent/enumerate.jsonl")]
-    results: PathBuf,
-    /// Continue an interrupted enumeration from its results file
-    #[arg(long)]
-    resume: bool,
-    /// Print the summary as one JSON object
-    #[arg(long)]
-    json: bool,
-    /// Print every failure, not only the first of each kind
-    #[arg(short, long)]
-    verbose: bool,
-}
+/// Largest number of runs of an enumeration of pairs, or of a slice of it: an hour or two for cases of 40 ms on two
+/// cores. Single faults have no limit, since their number is that of the operations.
+const MAX_PAIR_RUNS: u64 = 200_000;
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let is_output_taken = arguments.results == Path::new(STANDARD);
@@ -85,16 +49,13 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
     let signal = signals::install()?;
 
-    let (plan, limit_s) = survey::<S>(context, &base, &target.scenario, arguments, &repeat)?;
+    let (ops, limit_s) = survey::<S>(context, &base, &target.scenario, arguments, &repeat)?;
     if signal.load(Ordering::Relaxed) != 0 {
         return Ok(exit::of_signal(signal.load(Ordering::Relaxed)));
     }
+    let plan = plan_of::<S>(ops, arguments)?;
     if plan.runs.is_empty() {
-        return Err(CliError::Usage(nothing_chosen(arguments)));
-    }
-    let plan = plan.slice(arguments.partition.unwrap_or(Slice::WHOLE));
-    if plan.runs.is_empty() {
-        terminal::eprint(&format!("0 runs in {}\n", arguments.partition.unwrap_or(Slice::WHOLE)));
+        terminal::eprint(&format!("0 runs in {}\n", arguments.slice()));
         return Ok(exit::NOTHING_RAN);
     }
     let mut stats = EnumerationStats::new(&plan, target.scenario.expect);
@@ -114,7 +75,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     }
 
     let wall = context.started.elapsed();
-    let reproduce = format!("{} {}", shell_word(&context.program), arguments_of(&target, arguments));
+    let reproduce = format!("{} {}", shell_word(&context.program), arguments.to_repeat(&target));
     let (name, seed, plan, stats) = (&target.scenario.name, target.seed, &plan, &stats);
     let slice = arguments.partition.filter(|slice| *slice != Slice::WHOLE);
     let summary = printed::EnumerationReport {
@@ -138,7 +99,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     }
     if !is_whole {
         let (runs, all) = (count(stats.runs), counted(plan.runs.len() as u64, "runs"));
-        let results = results_of(arguments);
+        let results = arguments.results_option();
         let next = match is_stream(&arguments.results) {
             true => String::new(),
             false => format!("  continue: {reproduce}{results} --resume\n"),
@@ -161,7 +122,7 @@ fn run_all(
     let mut progress = EnumerationProgress::new(plan.runs.len() as u64, stats.runs);
     let work_of = |(_, planned): &(usize, &PlannedRun)| {
         let mut request = base.clone();
-        request.faults.push(planned.point.fault());
+        request.faults.extend(planned.faults());
         request
     };
     let mut broken = None;
@@ -176,7 +137,7 @@ fn run_all(
         progress.ran(stats);
         broken.is_none()
     });
-    progress.bar.finish_and_clear();
+    progress.end();
     // A signal that interrupts a blocked write counts as a signal, not as a write error.
     let broken = broken.filter(|_| signal.load(Ordering::Relaxed) == 0);
     broken.map_or(Ok(()), |message| Err(CliError::Internal(message)))
@@ -193,8 +154,8 @@ fn open<S: System>(
     signal: &Arc<AtomicUsize>,
 ) -> Result<(EnumerationJournal, BTreeSet<usize>), CliError> {
     let digest = format!("{:016x}", xxh3_64(target.text.as_bytes()));
-    let header =
-        EnumerationHeader::new(context.build, arguments_of(target, arguments), digest, plan.runs.len());
+    let repeat = arguments.to_repeat(target);
+    let header = EnumerationHeader::new(context.build, repeat, digest, plan.runs.len());
     let path = &arguments.results;
     if is_stream(path) {
         if arguments.resume {
@@ -215,9 +176,11 @@ fn open<S: System>(
         return Ok((record, BTreeSet::new()));
     }
     let (record, before) = EnumerationJournal::resume(path, &header).map_err(CliError::Usage)?;
+    let by_key: BTreeMap<RunKey, usize> =
+        plan.runs.iter().enumerate().map(|(index, planned)| (planned.key(), index)).collect();
     let mut done = BTreeSet::new();
     for ran in &before {
-        let index = plan.runs.iter().position(|planned| planned.point.to_string() == ran.point);
+        let index = by_key.get(&ran.key()).copied();
         if let Some(index) = index.filter(|index| done.insert(*index)) {
             stats.count(plan, index, ran);
         }
@@ -232,7 +195,7 @@ fn survey<S: System>(
     scenario: &Scenario<S::Config>,
     arguments: &Args,
     repeat: &str,
-) -> Result<(EnumerationPlan, u32), CliError> {
+) -> Result<(Vec<SerializedOp>, u32), CliError> {
     let request = CaseRequest { survey: true, ..base.clone() };
     let before = context.started.elapsed();
     let judged = parent::run(&request, WorkerLimits::default(), |_| {})
@@ -247,89 +210,30 @@ fn survey<S: System>(
     if let Some(node) = arguments.node.as_ref().filter(|node| !known.contains(&node.as_str())) {
         return Err(log::unknown_node(&format!("--node {node}"), node, &known));
     }
-    let wanted = OpFilter {
-        faults: arguments.fault.iter().flat_map(|faults| faults.kinds.clone()).collect(),
-        node: arguments.node.clone(),
-        from_ms: arguments.from.map(|moment| moment.0.0),
-        to_ms: arguments.to.map(|moment| moment.0.0),
-    };
     let limit = took.max(Duration::from_millis(1)) * LIMIT_TIMES;
     let limit_s = u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(MIN_LIMIT_S);
-    Ok((EnumerationPlan::of(judged.ops, &wanted, S::OUTSIDE), limit_s))
+    Ok((judged.ops, limit_s))
 }
 
-fn nothing_chosen(arguments: &Args) -> String {
-    format!("no operations selected by{}", filters(arguments))
-}
-
-/// Returns the arguments that repeat the enumeration.
-fn arguments_of<S: System>(target: &CaseSource<S>, arguments: &Args) -> String {
-    let slice = arguments.partition.map_or(String::new(), |slice| format!(" --partition {slice}"));
-    format!("enumerate {}{}{slice}", target.arguments(), filters(arguments))
-}
-
-fn results_of(arguments: &Args) -> String {
-    let path = arguments.results.display().to_string();
-    if path == ".latent/enumerate.jsonl" {
-        String::new()
-    } else {
-        format!(" --results {}", shell_word(&path))
+/// Plans the runs of the requested slice.
+fn plan_of<S: System>(ops: Vec<SerializedOp>, arguments: &Args) -> Result<EnumerationPlan, CliError> {
+    let pairs = arguments.pair_options().map(|options| SecondFaults::of(&ops, options, S::OUTSIDE));
+    let plan = EnumerationPlan::of(ops, &arguments.filter(), S::OUTSIDE);
+    if plan.runs.is_empty() {
+        return Err(CliError::Usage(format!("no operations selected by{}", arguments.selection())));
     }
+    let Some(seconds) = pairs else { return Ok(plan.slice(arguments.slice())) };
+    if plan.count_pairs(&seconds) == 0 {
+        return Err(CliError::Usage(format!("no second faults selected by{}", arguments.selection())));
+    }
+    plan.paired(&seconds, arguments.slice(), MAX_PAIR_RUNS).map_err(too_many)
 }
 
-/// Returns the filter options, each preceded by a space.
-fn filters(arguments: &Args) -> String {
-    let faults = arguments.fault.iter().map(|fault| format!(" --fault {fault}"));
-    let others = [
-        arguments.node.as_ref().map(|node| format!(" --node {}", shell_word(node))),
-        arguments.from.map(|from| format!(" --from {from}")),
-        arguments.to.map(|to| format!(" --to {to}")),
-    ];
-    faults.chain(others.into_iter().flatten()).collect()
-}
-
-/// Progress of an enumeration: a bar on a terminal, a plain line at intervals elsewhere.
-struct EnumerationProgress {
-    bar: ProgressBar,
-    before: u64,
-    began: Instant,
-    last_line: Instant,
-}
-
-impl EnumerationProgress {
-    fn new(all: u64, before: u64) -> EnumerationProgress {
-        let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:24} {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_position(before);
-        let began = now();
-        EnumerationProgress { bar, before, began, last_line: began }
-    }
-
-    fn ran(&mut self, stats: &EnumerationStats) {
-        self.bar.inc(1);
-        let message = self.message(stats);
-        if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_INTERVAL {
-            self.last_line = now();
-            terminal::eprint(&format!("{message}\n"));
-        }
-        self.bar.set_message(message);
-    }
-
-    fn message(&self, stats: &EnumerationStats) -> String {
-        let all = self.bar.length().unwrap_or_default();
-        let (done, left) = (stats.runs.saturating_sub(self.before).max(1), all.saturating_sub(stats.runs));
-        let took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let left_ms = took_ms.saturating_mul(left) / done;
-        let failed = match stats.failed_runs() {
-            0 => String::new(),
-            failed => format!(", {} failed", count(failed)),
-        };
-        format!(
-            "{} of {} runs{failed}, {} left",
-            count(stats.runs),
-            count(all),
-            span_ms(left_ms / 1000 * 1000)
-        )
-    }
+fn too_many(TooManyRuns { runs, slices }: TooManyRuns) -> CliError {
+    let (runs, limit) = (counted(runs, "runs"), count(MAX_PAIR_RUNS));
+    CliError::Usage(format!(
+        "{runs} of pairs, and at most {limit} are allowed\n  \
+         --fault, --node, --from and --to choose fewer first faults, --second and --pairs=K fewer second ones; \
+         or run parts: --partition slice:1/{slices}"
+    ))
 }
