@@ -42,7 +42,8 @@ pub(super) fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) 
         backup.retention.0 = backup.retention.0.max(TEE_RETENTION + backup.interval.0);
     }
     config.protection.audit.get_or_insert(AuditSchedule { after_midnight: hours(3) });
-    let reaction = hours(draws.pick(&[2, 1, 8, 72]));
+    // An open alarm holds what could answer it, however long the operator is away.
+    let reaction = hours(draws.pick(&[2, 1, 8, 72, 168]));
     config.operator = Some(OperatorConfig { reaction });
     // The operator writes to every disk.
     config.heal_without = None;
