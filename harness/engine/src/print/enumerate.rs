@@ -1,12 +1,11 @@
 //! Report of an enumeration: a table by kind of operation, the failures, and the commands that reproduce them.
 
 use super::enumerate_pairs;
-use super::humanize::{self, count, counted, moment_ms, span_ms};
+use super::humanize::{self, count, counted, moment_ms, op_name, span_ms};
 use super::screen::{Screen, StyledText};
 use crate::case::ipc::SerializedOp;
 use crate::enumerate::{EnumerationFailure, EnumerationPlan, EnumerationStats, OpKindStats};
 use crate::sweep::sweep_spec::Slice;
-use latent_sim::OpKind;
 use serde_json::json;
 use std::time::Duration;
 
@@ -162,11 +161,6 @@ fn describe(failure: &EnumerationFailure) -> String {
     let path = if path.is_empty() { String::new() } else { format!(" '{path}'") };
     let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     format!("{} {}{path}{detail}", moment_ms(*at_ms), op_name(*op))
-}
-
-/// Returns the name of a kind of operation, as scenarios write it.
-pub(super) fn op_name(op: OpKind) -> String {
-    serde_json::to_value(op).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Returns the JSON object for programs.

@@ -1,7 +1,6 @@
 //! The part of an enumeration's report that shows pairs of faults.
 
-use super::enumerate::op_name;
-use super::humanize::count;
+use super::humanize::{count, op_name};
 use super::screen::{Screen, StyledText};
 use crate::enumerate::{EnumerationStats, FaultGroup, PairKind, PairStats};
 use latent_sim::OpKind;

@@ -1,6 +1,7 @@
 //! Numbers and times for people, formatted the same in every part of a report.
 
 use jiff::Timestamp;
+use latent_sim::OpKind;
 
 /// `1,234,567`
 #[must_use]
@@ -118,6 +119,11 @@ pub(crate) fn hanging(head: &str, text: &str, columns: Option<usize>) -> String 
     }
     let margin = format!("\n{:indent$}", "");
     format!("{head}{}\n", wrapped(text, columns - indent).join(&margin))
+}
+
+/// Returns the name of a kind of operation as scenarios write it: `sync_dir`.
+pub(crate) fn op_name(op: OpKind) -> String {
+    serde_json::to_value(op).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 #[cfg(test)]

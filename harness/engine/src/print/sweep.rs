@@ -214,16 +214,12 @@ fn strikes(summary: &SweepSummary, screen: &mut Screen) {
     if screen.verbose() {
         let of = faults.len();
         let row = |(phase, ops): (&String, &BTreeMap<OpKind, BTreeMap<String, u64>>)| {
-            let ops = ops.iter().map(|(op, faults)| format!("{} {}/{of}", op_name(*op), faults.len()));
+            let ops =
+                ops.iter().map(|(op, faults)| format!("{} {}/{of}", humanize::op_name(*op), faults.len()));
             format!("{phase}: {}", ops.collect::<Vec<_>>().join(", "))
         };
         screen.rows("", summary.strikes.iter().map(row), usize::MAX);
     }
-}
-
-/// Returns the name of a kind of operation as scenarios write it.
-fn op_name(op: OpKind) -> String {
-    serde_json::to_value(op).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// The rule of three: with no failure in N cases, the failure rate is below 3/N, at 95% confidence. With 3 cases or

@@ -187,7 +187,7 @@ fn edits(
 }
 
 /// Reports segments that an edit since version `since` sealed, that are not live any more, and that hold other bytes than
-/// it stated. Live ones are read in any case. A copy that was wrong for a moment only is a mistake as well: whoever had
+/// it stated. Live ones are read in any case. A copy that was wrong for a moment only is a mistake as well: a node that
 /// fetched it then would have had other bytes.
 fn sealed_files(
     disk: &DiskSnapshot,

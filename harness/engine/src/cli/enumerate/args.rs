@@ -15,7 +15,7 @@ const RESULTS: &str = ".latent/enumerate.jsonl";
 const MAX_DISTANCE: u64 = 200;
 
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Args {
+pub(crate) struct Args {
     /// A built-in scenario's name or a file, and the seed (the scenario's own if none is given, else 1)
     #[arg(value_name = "SCENARIO[@SEED]")]
     pub(super) target: String,
