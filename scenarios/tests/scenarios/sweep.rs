@@ -84,7 +84,7 @@ fn the_front_page_shows_a_sweep_as_it_is_printed() {
     let file = fresh("front-page.jsonl");
     let arguments = [&["sweep", "generated", "--seeds", "1..21", "--json", &file], &PLANTED[..]].concat();
     let shown = screen(&arguments, 100).replace("TMP/front-page.jsonl", ".latent/sweep.jsonl");
-    assert_eq!(front_page("generated: 10 of 20 cases failed"), shown);
+    assert_eq!(front_page("generated: 7 of 20 cases failed"), shown);
 }
 
 #[test]
@@ -148,18 +148,18 @@ fn a_case_runs_again_with_its_log() {
     let other = latent(&["repro", "generated@34", "--trace", hash]);
     assert_eq!(other.status.code(), Some(101));
     assert!(text(&other.stderr).contains("THIS IS NOT THE RECORDED RUN"), "{}", text(&other.stderr));
-    let log = ["repro", "generated@33", "--log", "--node", "disk-3", "--from", "2016-12-18T23:01:40.257Z"];
-    let shown = screen(&[&log[..], &["--to", "2016-12-18T23:01:40.262Z"]].concat(), 0);
-    assert!(shown.lines().any(|line| line.starts_with("2016-12-18T23:01:40.")), "the log has lines: {shown}");
+    let log = ["repro", "generated@33", "--log", "--node", "disk-3", "--from", "2016-12-18T18:16:40.254Z"];
+    let shown = screen(&[&log[..], &["--to", "2016-12-18T18:16:40.261Z"]].concat(), 0);
+    assert!(shown.lines().any(|line| line.starts_with("2016-12-18T18:16:40.")), "the log has lines: {shown}");
     assert!(shown.lines().count() < 40, "{shown}");
     reviewed().bind(|| insta::assert_snapshot!("repro-log", shown));
 }
 
 /// Shrinks a planted loss in a generated week: LATENT_SHRINK_SEEDS=1..41 tries more, in a release build. Not every week
-/// recompacts a day with late data, so not every seed fails: of 1..41, 26 do.
+/// recompacts a day with late data, so not every seed fails: of 1..41, 19 do.
 #[test]
 fn a_planted_loss_shrinks_to_a_handful_of_things() {
-    let all: Vec<u64> = seeds("LATENT_SHRINK_SEEDS", 2..3).collect();
+    let all: Vec<u64> = seeds("LATENT_SHRINK_SEEDS", 3..4).collect();
     let shrunk = AtomicUsize::new(0);
     let wrong = failures(&all, |seed| {
         let target = format!("generated@{seed}");

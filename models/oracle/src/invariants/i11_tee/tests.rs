@@ -165,3 +165,23 @@ fn differing_copies_and_unreadable_files_are_reported() {
     let kinds = found(vec![cut], SEVEN_DAYS, NOON_MS + DAY_MS);
     assert_eq!(kinds, [("unreadable".into(), 1), ("missing".into(), 2)]);
 }
+
+#[test]
+fn each_edge_and_each_object_with_a_request_is_one_copy_of_it() {
+    let digest = clients().ledger.last_acknowledged().expect("two are acknowledged").1;
+    let edge = |name: &str, files: Vec<FileView>| DiskView { name: name.into(), files };
+    let hour = HOUR as i64;
+    let copies = |disks: &[DiskView], hours| copies_of(&mut DecodeCache::default(), disks, digest, hours);
+    let own = edge("edge-0", vec![file(&path("tee/"), &[(1, "i1"), (2, "i2")])]);
+    let behind = edge("edge-1", vec![file(&path("tee-peer/"), &[(1, "i1")])]);
+    let equal = edge("edge-1", vec![file(&path("tee-peer/"), &[(1, "i1"), (2, "i2")])]);
+    assert_eq!(copies(&[own.clone(), behind], hour..=hour), 1);
+    assert_eq!(copies(&[own.clone(), equal], hour..=hour), 2);
+    assert_eq!(copies(&[own], hour + 1..=hour + 2), 0, "a file of another hour is not read");
+    let both = [(1, "i1"), (2, "i2")];
+    let store = edge("tee-store", vec![file(&object(0), &both), file(&object(1), &both)]);
+    assert_eq!(copies(&[store], hour..=hour), 2);
+    let found = |copies| too_few_copies(digest, copies, 2, &crate::invariants::noon_context());
+    assert_eq!(found(2), None);
+    assert_eq!(found(1).map(|found| found.kind).as_deref(), Some("too-few-copies"));
+}

@@ -179,3 +179,24 @@ fn a_lease_whose_grants_contradict_each_other_is_reported_unless_a_planned_fault
     disk.corrupted.insert("arb/17/lease".into());
     assert_eq!(kinds(&mut ManifestChecker::default(), &disk), [""; 0]);
 }
+
+#[test]
+fn a_sealed_file_that_was_replaced_between_two_looks_is_what_its_manifest_stated() {
+    let edits = [
+        edit(1, &[open(1)], &[], 2, 0),
+        edit(2, &[sealed_entry(1, "on-time", &file(1), 1)], &[], 2, 0),
+        edit(3, &[sealed_entry(3, "on-time", &file(3), 1)], &[1], 4, 1),
+    ];
+    let found = |first: bytes::Bytes| {
+        let mut checker = ManifestChecker::default();
+        assert_eq!(kinds(&mut checker, &disk(&edits[..1], &[1])), [""; 0]);
+        let mut merged = disk(&edits, &[3]);
+        merged.put(PROJECT_DAY, "1.seg", first);
+        let found = kinds(&mut checker, &merged);
+        assert_eq!(kinds(&mut checker, &merged), [""; 0], "once");
+        found
+    };
+    assert_eq!(found(file(1)), [""; 0]);
+    let longer = [file(1), bytes::Bytes::from_static(b"what a failed append left")].concat();
+    assert_eq!(found(longer.into()), ["sealed-differs"]);
+}
