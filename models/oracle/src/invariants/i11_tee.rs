@@ -20,7 +20,7 @@ use crate::decode_cache::DecodeCache;
 use crate::ledger::{AckedRequest, Ledger};
 use crate::reader::gaps::OpenGaps;
 use crate::reader::tee;
-use crate::reader::teed_request::TeedRequest;
+use crate::reader::teed_request::{self, TeedRequest};
 use crate::reader::{ReadError, ReadErrorKind};
 use crate::view::{DiskView, FileView};
 use latent_verdict::Violation;
@@ -100,30 +100,41 @@ pub fn check(
     found
 }
 
-/// Returns the number of copies of a request on these disks: one for each edge that has it in a file, and one for each
-/// object of the tee store. Files whose hour, by their names, is not among `hours` are not read.
-#[must_use]
-pub fn copies_of(
-    cache: &mut DecodeCache,
-    disks: &[DiskView],
-    digest: u128,
-    hours: std::ops::RangeInclusive<i64>,
-) -> usize {
-    let is_of_hours = |file: &&FileView| {
-        let hour = parse_tee_path(&file.path).and_then(|(hour, _, _)| i64::try_from(hour).ok());
-        is_tee_file(&file.path) && hour.is_some_and(|hour| hours.contains(&hour))
-    };
-    let mut copies = 0;
-    for disk in disks {
-        let mut holds = |file: &FileView| {
-            cache.tee(file).is_ok_and(|teed| teed.iter().any(|request| request.digest == digest))
+/// Finds the copies of single requests. Files that grow are digested once: what they held before is remembered.
+#[derive(Clone, Debug, Default)]
+pub struct TeeCopies {
+    /// Digests of the requests of a file, in its order, by disk and path.
+    digests: BTreeMap<(String, String), Vec<u128>>,
+}
+
+impl TeeCopies {
+    /// Returns the number of copies of a request on these disks: one for each edge that has it in a file, and one for
+    /// each object of the tee store. Files whose hour, by their names, is not among `hours` are not read.
+    pub fn of(&mut self, disks: &[DiskView], digest: u128, hours: std::ops::RangeInclusive<i64>) -> usize {
+        let hour_of = |path: &str| parse_tee_path(path).and_then(|(hour, _, _)| i64::try_from(hour).ok());
+        self.digests.retain(|(_, path), _| hour_of(path).is_some_and(|hour| hour >= *hours.start()));
+        let is_of_hours = |file: &&FileView| {
+            is_tee_file(&file.path) && hour_of(&file.path).is_some_and(|hour| hours.contains(&hour))
         };
-        let (objects, files): (Vec<&FileView>, Vec<&FileView>) =
-            disk.files.iter().filter(is_of_hours).partition(|file| file.path.starts_with(STORE_DIR));
-        copies += usize::from(files.into_iter().any(&mut holds));
-        copies += objects.into_iter().filter(|file| holds(file)).count();
+        let mut copies = 0;
+        for disk in disks {
+            let (objects, files): (Vec<&FileView>, Vec<&FileView>) =
+                disk.files.iter().filter(is_of_hours).partition(|file| file.path.starts_with(STORE_DIR));
+            copies += usize::from(files.into_iter().any(|file| self.holds(&disk.name, file, digest)));
+            copies += objects.into_iter().filter(|file| self.holds(&disk.name, file, digest)).count();
+        }
+        copies
     }
-    copies
+
+    fn holds(&mut self, disk: &str, file: &FileView, digest: u128) -> bool {
+        let known = self.digests.entry((disk.to_owned(), file.path.clone())).or_default();
+        let Ok(read) = tee::read(file) else { return false };
+        if file.corrupted || read.records.len() < known.len() {
+            known.clear();
+        }
+        known.extend(read.records[known.len()..].iter().map(teed_request::digest_of));
+        known.contains(&digest)
+    }
 }
 
 /// Reports an acknowledged request with fewer copies than promised.

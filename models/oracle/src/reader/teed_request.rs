@@ -19,6 +19,16 @@ pub struct TeedRequest {
     pub digest: u128,
 }
 
+/// Returns the digest of a record's request.
+pub(crate) fn digest_of(record: &TeeRecord) -> u128 {
+    request_digest(
+        record.method == Method::Post,
+        &record.target,
+        record.headers.iter().map(|(name, value)| (&name[..], &value[..])),
+        &record.body,
+    )
+}
+
 /// Decodes the requests of a tee file, for the decode cache.
 pub(crate) fn teed_requests(file: &FileView) -> Result<Arc<Vec<TeedRequest>>, ReadError> {
     let read = tee::read(file)?;
@@ -30,12 +40,7 @@ pub(crate) fn teed_requests(file: &FileView) -> Result<Arc<Vec<TeedRequest>>, Re
         edge: read.edge,
         sequence: record.sequence,
         arrived_ms: record.arrived_ms,
-        digest: request_digest(
-            record.method == Method::Post,
-            &record.target,
-            record.headers.iter().map(|(name, value)| (&name[..], &value[..])),
-            &record.body,
-        ),
+        digest: digest_of(record),
     };
     Ok(Arc::new(read.records.iter().map(teed).collect()))
 }

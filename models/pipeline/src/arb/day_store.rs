@@ -40,6 +40,8 @@ pub(super) struct DayStore<E: Env> {
     /// Ends of the open segments of an earlier process, as the boot verified and synced them. A bad frame below such an
     /// end is not a write that a crash cut short.
     pub recovered_bytes: BTreeMap<u64, u64>,
+    /// Segments that were written and that no edit could name, since the last edit that could.
+    pub unnamed: FailedEdits,
     /// Greater than every id that a file in the directory ever had, live or not.
     pub next_id: u64,
     /// Cached digest of all keys, with the state that it describes: manifest version, bytes of open segments, newest
@@ -51,6 +53,33 @@ pub(super) struct DayStore<E: Env> {
     /// Monotonic time of the last complete verification, initially this boot; `None` when the next comparison must
     /// verify.
     pub verified: Option<Duration>,
+}
+
+/// Edits of a manifest that failed in a row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FailedEdits {
+    count: u32,
+    /// Monotonic time until which no segment is written for another one.
+    backoff_until: Duration,
+}
+
+impl FailedEdits {
+    /// Number of failures that are retried at once.
+    const RETRIED_AT_ONCE: u32 = 3;
+    /// Backoff after further failures; it doubles with each, up to the maximum.
+    const MIN_BACKOFF: Duration = Duration::from_secs(10);
+    const MAX_BACKOFF: Duration = Duration::from_secs(600);
+
+    pub fn is_backing_off(&self, now: Duration) -> bool {
+        now < self.backoff_until
+    }
+
+    pub fn failed(&mut self, now: Duration) {
+        self.count += 1;
+        let Some(doublings) = self.count.checked_sub(FailedEdits::RETRIED_AT_ONCE) else { return };
+        let backoff = FailedEdits::MIN_BACKOFF * 2_u32.pow(doublings.min(6));
+        self.backoff_until = now + backoff.min(FailedEdits::MAX_BACKOFF);
+    }
 }
 
 impl<E: Env> DayStore<E> {

@@ -4,7 +4,7 @@
 //! read. Orphans are scheduled for removal. A day that fails verification is refused until it is repaired.
 
 use super::api::ArbFailure;
-use super::day_store::{DayStore, MANIFEST_HEADER, day_dir};
+use super::day_store::{DayStore, FailedEdits, MANIFEST_HEADER, day_dir};
 use super::gc_queue::GcQueue;
 use super::lease::{self, Leases};
 use super::log::{DurableLog, UntrustedLogs, create_if_absent};
@@ -151,6 +151,7 @@ impl<E: Env> ArbStore<E> {
             open,
             failed_appends,
             recovered_bytes,
+            unnamed: FailedEdits::default(),
             next_id,
             digest: None,
             content_digest: None,

@@ -5,7 +5,7 @@
 //! appended to again, is read up to its earlier durable length, and the next write opens another segment.
 
 use super::api::{ArbFailure, WriteBlock};
-use super::day_store::{DayStore, FileOf, OpenSegment};
+use super::day_store::{DayStore, FailedEdits, FileOf, OpenSegment};
 use super::manifest::{FileEntry, Tier};
 use super::segment::{SEGMENT_HEADER_BYTES, segment_header};
 use super::store::{ArbStore, lock};
@@ -14,7 +14,7 @@ use crate::record::{ArrivalId, Record, decode_block, encode_framed_block, scan_b
 use crate::release::Bug;
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_ports::{Disk, DiskError, Env, File, Mark, OpenMode};
+use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode};
 use latent_storekit::frame::ScanEnd;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -153,11 +153,19 @@ impl<E: Env> ArbStore<E> {
         framed: Bytes,
         records: u64,
     ) -> Result<(), ArbFailure> {
+        let now = self.env.clock().monotonic();
+        if day.unnamed.is_backing_off(now) {
+            // Each attempt would leave a file until its grace time ends, for as long as the manifest takes no edit.
+            return Err(ArbFailure::Disk(format!("{}/manifest failed a moment ago", day.dir())));
+        }
         let id = day.next_id;
         day.next_id += 1;
         let opened = self.open_segment(day, id, tier, framed, records).await;
         if opened.is_err() {
+            day.unnamed.failed(now);
             self.schedule_removal(day.project, day.day, vec![day.path(id)]);
+        } else {
+            day.unnamed = FailedEdits::default();
         }
         opened
     }

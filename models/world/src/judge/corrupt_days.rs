@@ -1,7 +1,7 @@
 //! Days and leases that planned faults corrupted, by disk: the only work of that disk that they excuse.
 
 use crate::judge::disk_views::day_of;
-use crate::plan::nemesis::REPAIRED_AFTER_MS;
+use crate::plan::time_limits::REPAIRED_AFTER_MS;
 use latent_engine::sim::World;
 use latent_oracle::{ExcusedPeriods, ProjectDay};
 use latent_ports::NodeId;

@@ -22,9 +22,9 @@
 
 mod fault_interval;
 
-use crate::plan::nemesis::REPAIRED_AFTER_MS;
 use crate::plan::nemesis::fault_budget::excesses;
 use crate::plan::time_limits;
+use crate::plan::time_limits::REPAIRED_AFTER_MS;
 use crate::scenario::WorldConfig;
 use fault_interval::{FaultInterval, FaultScope, corrupts, fault_interval};
 use latent_engine::Scenario;

@@ -1,7 +1,7 @@
 //! Checks I11 when a client receives its answer: the acknowledged request is durable in two copies of the tee.
 //!
-//! Every answer is checked while the tee files of its hour are small ([`CHECK_ALL_BELOW_BYTES`]), otherwise one in
-//! [`ONE_IN`], drawn by request number. The check reads durable bytes synchronously: no task, no timer, and no draw that is
+//! The first answers of each hour are checked ([`CHECK_ALL_PER_HOUR`]), and of the others one in [`ONE_IN`], drawn by
+//! request number. The check reads durable bytes synchronously: no task, no timer, and no draw that is
 //! visible elsewhere.
 //!
 //! Not checked: edges that let requests through while the tee fails, because then a recorded gap stands in for a copy. An
@@ -14,17 +14,16 @@ use crate::observe::fault_log::FaultLog;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
 use latent_oracle::invariants::i11_tee;
-use latent_oracle::{CheckContext, DecodeCache, DiskView, FileView};
+use latent_oracle::invariants::i11_tee::TeeCopies;
+use latent_oracle::{CheckContext, DiskView};
 use latent_ports::NodeId;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// Sampling rate of large hours: one answer in this many is checked.
+/// Number of answers in an hour of which every one is checked.
+const CHECK_ALL_PER_HOUR: u64 = 60;
+/// Sampling rate of the others: one answer in this many is checked.
 const ONE_IN: u64 = 50;
-/// Total size of the tee files on all edges below which every answer is checked.
-const CHECK_ALL_BELOW_BYTES: u64 = 256 << 10;
-/// Number of checks after which the decode cache drops unused entries.
-const CHECKS_PER_CACHE_ROUND: u64 = 64;
 const HOUR_MS: i64 = 3_600_000;
 
 /// Tee sampler of one run.
@@ -35,8 +34,9 @@ pub(crate) struct TeeSampler {
     /// Maximum error of an edge's clock, in milliseconds.
     clock_skew_ms: i64,
     fault_log: Arc<Mutex<FaultLog>>,
-    decode_cache: DecodeCache,
-    checked: u64,
+    copies: TeeCopies,
+    /// The hour of the last answer, counted from 1970, and the number of answers in it.
+    answers: (i64, u64),
     found: Vec<Violation>,
 }
 
@@ -47,15 +47,14 @@ impl TeeSampler {
         clock_skew_ms: i64,
         fault_log: Arc<Mutex<FaultLog>>,
     ) -> TeeSampler {
-        let decode_cache = DecodeCache::default();
         TeeSampler {
             world,
             edges,
             tee_store,
             clock_skew_ms,
             fault_log,
-            decode_cache,
-            checked: 0,
+            copies: TeeCopies::default(),
+            answers: (0, 0),
             found: vec![],
         }
     }
@@ -68,16 +67,15 @@ impl TeeSampler {
     /// Handles an answer.
     pub fn acknowledged(&mut self, answer: &Acknowledgement) {
         let at_ms = self.world.now().0;
-        let mut views: Vec<DiskView> = self.edges.iter().map(|edge| self.edge_view(*edge)).collect();
-        let len_bytes: u64 = views.iter().flat_map(|view| &view.files).map(FileView::len_bytes).sum();
+        let hour = at_ms.div_euclid(HOUR_MS);
+        self.answers = if self.answers.0 == hour { (hour, self.answers.1 + 1) } else { (hour, 1) };
         let is_drawn = || self.world.draw("oracle.tee", u128::from(answer.request)).is_multiple_of(ONE_IN);
-        if len_bytes >= CHECK_ALL_BELOW_BYTES && !is_drawn() {
+        if self.answers.1 > CHECK_ALL_PER_HOUR && !is_drawn() {
             return;
         }
-        self.checked += 1;
-        if self.checked.is_multiple_of(CHECKS_PER_CACHE_ROUND) {
-            self.decode_cache.next_round();
-        }
+        let hours = (answer.sent_at_ms - self.clock_skew_ms).div_euclid(HOUR_MS) - 1
+            ..=(at_ms + self.clock_skew_ms).div_euclid(HOUR_MS) + 1;
+        let views: Vec<DiskView> = self.edges.iter().map(|edge| self.edge_view(*edge)).collect();
         let excused = {
             let fault_log = lock(&self.fault_log);
             let is_excused = |view: &&DiskView| {
@@ -85,14 +83,12 @@ impl TeeSampler {
             };
             views.iter().filter(is_excused).count()
         };
-        let hours = (answer.sent_at_ms - self.clock_skew_ms).div_euclid(HOUR_MS) - 1
-            ..=(at_ms + self.clock_skew_ms).div_euclid(HOUR_MS) + 1;
         let promised = self.edges.len().min(2).saturating_sub(excused);
-        let mut copies = i11_tee::copies_of(&mut self.decode_cache, &views, answer.digest, hours.clone());
+        let mut copies = self.copies.of(&views, answer.digest, hours.clone());
         if copies < promised {
             // An answer that was long under way: an edge has uploaded its file and removed it.
-            views = self.tee_store.iter().map(|store| self.store_view(*store)).collect();
-            copies += i11_tee::copies_of(&mut self.decode_cache, &views, answer.digest, hours);
+            let stores: Vec<DiskView> = self.tee_store.iter().map(|store| self.store_view(*store)).collect();
+            copies += self.copies.of(&stores, answer.digest, hours);
         }
         let now = CheckContext {
             at_ms,

@@ -39,6 +39,9 @@ pub(crate) fn detection(config: &WorldConfig) -> Option<Duration> {
     audit.max(backup)
 }
 
+/// Time for which damage to a disk counts: three nights until every day was read, and a fourth to make copies equal.
+pub(crate) const REPAIRED_AFTER_MS: i64 = 4 * 86_400_000;
+
 /// Time until every day has been scrubbed. The audit compares digests that disks remember, so bits that rot under them
 /// are noticed by the scrub.
 pub(crate) const SCRUB_CYCLE: Duration = Duration::from_secs(3 * 86_400);

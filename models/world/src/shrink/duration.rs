@@ -1,7 +1,7 @@
 //! Reductions of the duration: a shorter run from the same start, and a shorter healing.
 
 use super::{WorldCase, normalized};
-use crate::plan::nemesis::REPAIRED_AFTER_MS;
+use crate::plan::time_limits::REPAIRED_AFTER_MS;
 use crate::plan::time_limits::min_healing;
 use crate::plan::workload::WorkloadSpec;
 use latent_engine::Span;

@@ -171,7 +171,7 @@ fn each_edge_and_each_object_with_a_request_is_one_copy_of_it() {
     let digest = clients().ledger.last_acknowledged().expect("two are acknowledged").1;
     let edge = |name: &str, files: Vec<FileView>| DiskView { name: name.into(), files };
     let hour = HOUR as i64;
-    let copies = |disks: &[DiskView], hours| copies_of(&mut DecodeCache::default(), disks, digest, hours);
+    let copies = |disks: &[DiskView], hours| TeeCopies::default().of(disks, digest, hours);
     let own = edge("edge-0", vec![file(&path("tee/"), &[(1, "i1"), (2, "i2")])]);
     let behind = edge("edge-1", vec![file(&path("tee-peer/"), &[(1, "i1")])]);
     let equal = edge("edge-1", vec![file(&path("tee-peer/"), &[(1, "i1"), (2, "i2")])]);

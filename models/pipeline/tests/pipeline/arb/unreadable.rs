@@ -350,3 +350,52 @@ fn a_manifest_that_accepts_no_edits_is_found_by_the_next_comparison() {
         assert_eq!(digest, None, "so that the day is set aside and filled again");
     });
 }
+
+/// Found by a wild week: a manifest took no edit for half a day, each write left a segment until its grace time ended, and
+/// the disk held more than a hundred times its live bytes.
+#[test]
+fn a_manifest_that_accepts_no_edits_costs_a_bounded_number_of_segments() {
+    with_disk(29, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        arb.world.arm(unreadable(&format!("{DAY}/manifest")));
+        arb.world.sleep(SECOND).await;
+        arb.run("two", async |client| {
+            for _ in 0..600 {
+                assert!(client.put(Tier::Late, 9..10).await.is_err());
+                client.sleep(12 * SECOND).await;
+            }
+        })
+        .await;
+        let image = arb.world.disk_image(DISK);
+        let dir = format!("arb/{PROJECT}/{DAY}");
+        // Three at once, six while the backoff doubles, and one every ten minutes of two hours.
+        let segments = image.list(&dir).filter(|(path, _)| path.ends_with(".seg")).count();
+        assert!((2..=25).contains(&segments), "{segments} segments after 600 writes");
+    });
+}
+
+#[test]
+fn a_manifest_that_fails_for_a_moment_delays_no_later_write() {
+    with_disk(30, None, async |arb| {
+        let action = FaultAction::DiskError(DiskError {
+            node: "disk".into(),
+            op: OpKind::Append,
+            path_prefix: format!("arb/{PROJECT}/{DAY}/manifest"),
+            times: Some(3),
+            for_ms: None,
+        });
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        arb.world.arm(Fault { trigger: Trigger::AtMs(0), action });
+        arb.world.sleep(SECOND).await;
+        arb.run("two", async |client| {
+            for _ in 0..2 {
+                assert!(client.put(Tier::Late, 3..4).await.is_err());
+            }
+            assert!(client.put(Tier::Late, 3..4).await.is_err(), "the third failure begins the backoff");
+            client.sleep(11 * SECOND).await;
+            client.put(Tier::Late, 3..4).await.unwrap();
+            client.put(Tier::Late, 4..5).await.unwrap();
+        })
+        .await;
+    });
+}

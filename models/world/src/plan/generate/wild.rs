@@ -16,7 +16,7 @@ mod tests;
 use super::nemesis::budget;
 use super::quiet_scenario::{DAY_MS, HOUR_MS, MINUTE_MS, span_ms};
 use super::{GeneratedScenario, about};
-use crate::plan::nemesis::REPAIRED_AFTER_MS;
+use crate::plan::time_limits::REPAIRED_AFTER_MS;
 use crate::scenario::store_conditions::PUTS_ALTERED;
 use crate::scenario::{NodeNames, TeeFailurePolicy, WorldConfig};
 use arbitrary::{Arbitrary, Result, Unstructured};

@@ -7,13 +7,12 @@
 //! A scenario may exceed the budget on purpose; the resulting loss is `unrecoverable-by-design`.
 
 use super::pipeline_targets::run_window;
+use crate::plan::time_limits::REPAIRED_AFTER_MS;
 use crate::scenario::{FaultBudget, NodeNames, WorldConfig};
 use latent_engine::sim::Fault;
 use latent_engine::{Scenario, humanize};
 use latent_nemesis::{Budget, BudgetExcess, BudgetGroup};
 
-/// Time for which damage counts: three nights until every day was read, and a fourth to make copies equal.
-pub(crate) const REPAIRED_AFTER_MS: i64 = 4 * DAY_MS;
 /// Number of days of a project that a disk scrubs per night; of more than three nights' worth, each has its turn
 /// later.
 const DAYS_SCRUBBED_PER_NIGHT: i64 = 6;

@@ -13,7 +13,6 @@ use latent_engine::Scenario;
 use latent_engine::sim::Fault;
 use latent_nemesis::{FaultKind, Profile};
 
-pub(crate) use fault_budget::REPAIRED_AFTER_MS;
 pub(crate) use pipeline_targets::PipelineTargets;
 
 /// Draws the faults of a run, if the scenario has a nemesis.

@@ -1,7 +1,7 @@
 //! The pipeline as the nemesis sees it: its nodes by role, the paths on their disks, the marks of its jobs, and the
 //! times of the nightly ones.
 
-use super::fault_budget::REPAIRED_AFTER_MS;
+use crate::plan::time_limits::REPAIRED_AFTER_MS;
 use crate::scenario::{NodeNames, SCRUB_AFTER_MIDNIGHT, TeeFailurePolicy, WorldConfig, store_conditions};
 use latent_engine::Scenario;
 use latent_engine::sim::RemoveDirectory;
