@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 const MAX_HARMLESS_DRIFT_MS: i64 = 5 * 60_000;
 /// Timers check the clock again after six hours at the latest.
 const TIMER_RECHECK_MS: i64 = 6 * 3_600_000;
-/// Time until a copy is equal again whose directory was removed: one comparison fills it, the next finds it equal.
-const SEEN_AND_REPAIRED_MS: i64 = 2 * NIGHT_MS + 6 * 3_600_000;
+/// Time until a copy is equal again whose directory was removed: the next comparison sees it and fills it.
+const SEEN_AND_REPAIRED_MS: i64 = NIGHT_MS + 6 * 3_600_000;
 /// Wildcard for the end of a link: every node.
 const ANY_NODE: &str = "*";
 /// Nodes or links that a fault affects.
