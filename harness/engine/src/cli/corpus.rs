@@ -16,7 +16,7 @@ use crate::case::{CASE_TIME, pool};
 use crate::case_file;
 use crate::case_source::{CaseSource, shell_word};
 use crate::output::{Destination, FileFormat};
-use crate::print::finding::finding_text;
+use crate::print::finding::{finding_fingerprint, finding_text};
 use crate::print::humanize::{count, counted, span_ms};
 use crate::print::terminal;
 use crate::{System, exit};
@@ -43,6 +43,9 @@ enum CorpusCommand {
         /// Run this many cases in parallel [default: all cores]
         #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
         jobs: Option<usize>,
+        /// Print the fingerprints of failures, not their words
+        #[arg(long)]
+        fingerprints: bool,
     },
     /// Prove that the cases can fail: each must under the patch that puts its former mistake back
     Check(check::Args),
@@ -69,7 +72,10 @@ enum CorpusCommand {
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let folder = &arguments.folder;
     match &arguments.what {
-        CorpusCommand::Run { jobs } => run_all::<S>(context, folder, pool::jobs(*jobs)),
+        CorpusCommand::Run { jobs, fingerprints } => {
+            let print = if *fingerprints { finding_fingerprint } else { finding_text::<S> };
+            run_all::<S>(context, folder, pool::jobs(*jobs), print)
+        }
         CorpusCommand::Check(arguments) => check::run(context, folder, arguments),
         CorpusCommand::Add { case, name } => add::<S>(context, folder, case, name.as_deref()),
         CorpusCommand::List => list::<S>(context, folder),
@@ -150,7 +156,12 @@ fn ended<S: System>(
     Ok(all)
 }
 
-fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Result<u8, CliError> {
+fn run_all<S: System>(
+    context: &Context<'_>,
+    folder: &Path,
+    jobs: usize,
+    print: fn(&Finding) -> String,
+) -> Result<u8, CliError> {
     let all = ended::<S>(context, folder, jobs)?;
     if all.is_empty() {
         return Ok(no_case(folder));
@@ -171,7 +182,7 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 format!(
                     "{}: {}\n{}  reproduce   {reproduce}\n",
                     path.display(),
-                    finding_text::<S>(finding),
+                    print(finding),
                     if detail.is_empty() { String::new() } else { format!("  {detail}\n") }
                 )
             }

@@ -13,6 +13,16 @@ pub(crate) fn finding_text<S: System>(finding: &Finding) -> String {
     if words == finding.fingerprint { format!("{ended} {words}") } else { format!("{ended}: {words}") }
 }
 
+/// Returns how a case ended, then its fingerprint: `violated W1:missing:after-crash:loss`.
+pub(crate) fn finding_fingerprint(finding: &Finding) -> String {
+    let ended = finding.ended();
+    match finding.fingerprint.as_str() {
+        "" => ended.to_owned(),
+        fingerprint if fingerprint == ended => ended.to_owned(),
+        fingerprint => format!("{ended} {fingerprint}"),
+    }
+}
+
 /// Returns `W1 acknowledged records missing (loss, after crash)` for `W1:missing:after-crash:loss`; the fingerprint
 /// itself if the system has no phrase for its kind, or if it names an end cause.
 pub(crate) fn fingerprint_text<S: System>(fingerprint: &str) -> String {
@@ -25,8 +35,29 @@ pub(crate) fn fingerprint_text<S: System>(fingerprint: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::fingerprint_text;
+    use super::{finding_fingerprint, finding_text, fingerprint_text};
+    use crate::case::finding::Finding;
     use crate::test_system::TestSystem;
+    use latent_verdict::Outcome;
+
+    #[test]
+    fn a_finding_is_printed_in_words_or_by_its_fingerprint() {
+        let of = |outcome, fingerprint: &str| Finding {
+            outcome,
+            fingerprint: fingerprint.to_owned(),
+            items: 1,
+            detail: String::new(),
+            sim_ms: 1,
+            trace_hash: String::new(),
+            trace_records: 1,
+            judged: 1,
+            limit: None,
+        };
+        let lost = of(Outcome::UnrecoverableLoss, "W1:missing:scrub:loss");
+        assert_eq!(finding_fingerprint(&lost), "unrecoverable-loss W1:missing:scrub:loss");
+        assert_eq!(finding_text::<TestSystem>(&lost), "unrecoverable-loss: W1 letters missing (loss, scrub)");
+        assert_eq!(finding_fingerprint(&of(Outcome::Clean, "")), "clean");
+    }
 
     #[test]
     fn a_fingerprint_is_printed_in_words_where_the_system_has_them() {

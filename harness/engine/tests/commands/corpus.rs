@@ -209,7 +209,7 @@ fn a_case_must_fail_under_the_patch_that_puts_its_mistake_back() {
     for case in ["a-fails", "b-passes", "c-fails-otherwise", "d-outdated", "e-unproven", "f-impossible"] {
         scratch.write(&format!("corpus/{case}.json"), "{}");
     }
-    let fails = "printf '%s/%s: violated W1:missing\\n' \"$4\" \"$(ls \"$4\")\"; exit 100";
+    let fails = "[ \"$5\" = --fingerprints ] && printf '%s/%s: violated W1:missing\\n' \"$4\" \"$(ls \"$4\")\"; exit 100";
     write_mutant(&scratch, "a-fails", "violated W1:missing", fails);
     write_mutant(&scratch, "b-passes", "violated W1:missing", "exit 0 # still");
     write_mutant(&scratch, "c-fails-otherwise", "hung hung:W2", fails);

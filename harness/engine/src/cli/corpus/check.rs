@@ -210,7 +210,8 @@ impl MutantTree<'_> {
         })
     }
 
-    /// Runs one case with the built program. Returns its finding as `corpus run` prints it; empty if it passes.
+    /// Runs one case with the built program. Returns its finding as `corpus run --fingerprints` prints it; empty if it
+    /// passes.
     fn run(&self, case: &Path) -> io::Result<String> {
         let folder = self.arguments.scratch.join("case");
         if folder.exists() {
@@ -220,7 +221,11 @@ impl MutantTree<'_> {
         let file = folder.join(case.file_name().unwrap_or_default());
         std::fs::copy(case, &file)?;
         let program = std::path::absolute(self.copy.join(&self.program))?;
-        let ran = Command::new(&program).args(["corpus", "run", "--folder"]).arg(&folder).output();
+        let ran = Command::new(&program)
+            .args(["corpus", "run", "--folder"])
+            .arg(&folder)
+            .arg("--fingerprints")
+            .output();
         let ran = ran.map_err(|error| {
             io::Error::other(format!(
                 "{} cannot be run: {error}\n  name it with --program",

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Mistake: what the patched code does wrong, in one sentence
-//! Expect: what `corpus run` prints of the case then, such as `violated I10:stale:after-backup:breach`
+//! Expect: what `corpus run --fingerprints` prints of the case then, such as `violated I10:stale:after-backup:breach`
 //! ```
 //!
 //! A case whose mistake cannot be put back has `NAME.none` instead, with the reason as its text.
@@ -22,7 +22,7 @@ pub(super) enum Mutant {
     Patch {
         path: PathBuf,
         mistake: String,
-        /// Finding of the case under the patch, as `corpus run` prints it.
+        /// Finding of the case under the patch, as `corpus run --fingerprints` prints it.
         expect: String,
     },
     /// The mistake cannot be put back, for this reason.
