@@ -20,6 +20,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// Without optimisation: a case runs for some seconds instead of one, and each patch is built in seconds instead of minutes.
+const BUILD: &str = "CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_INCREMENTAL=1 cargo build --release --bins";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Check these cases [default: all]
@@ -32,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FOLDER", default_value = "target/mutants")]
     scratch: PathBuf,
     /// Shell command that builds the copy, run in its folder
-    #[arg(long, value_name = "COMMAND", default_value = "CARGO_INCREMENTAL=1 cargo build --release --bins")]
+    #[arg(long, value_name = "COMMAND", default_value = BUILD)]
     build: String,
     /// The program that it builds, relative to the copy [default: target/release/ and this program's name]
     #[arg(long, value_name = "FILE")]
