@@ -39,10 +39,13 @@ const BOOT: &str = "boot";
 /// Phase of a node that has reached no mark for a while.
 const IDLE: &str = "idle";
 
+/// Number of strikes by phase and operation, and by name of the fault.
+type StrikeCounts = BTreeMap<(&'static str, OpKind), BTreeMap<&'static str, u64>>;
+
 /// Strikes shared by the observer in the world and the reporter.
 #[derive(Clone, Default)]
 pub(super) struct StrikeRecorder {
-    strikes: Arc<Mutex<BTreeMap<(&'static str, OpKind), BTreeMap<&'static str, u64>>>>,
+    strikes: Arc<Mutex<StrikeCounts>>,
 }
 
 impl StrikeRecorder {
