@@ -52,6 +52,12 @@ impl Observer for ReadObserver {
                     lock(&self.reads).read_ms.insert((record.node, project_day, id), at_ms());
                 }
             }
+            // Outputs of a compaction are written under another name.
+            Event::Disk { op: DiskOp::Rename, to, outcome: Ok(()), .. } => {
+                if let Some((project_day, id)) = parse_segment_path(to) {
+                    lock(&self.reads).read_ms.insert((record.node, project_day, id), at_ms());
+                }
+            }
             _ => {}
         }
     }
