@@ -134,16 +134,15 @@ impl StrikeObserver {
     }
 
     fn begin(&mut self, action: &FaultAction, world: &World, now_ns: u64) {
-        let nodes: Vec<NodeId> =
-            action.nodes().into_iter().filter_map(|name| world.node_named(name)).collect();
-        for node in nodes {
+        for name in action.nodes() {
+            let Some(node) = world.node_named(name) else { continue };
             let node = self.node(node);
             if !action.is_process_fault() {
                 node.pending.push(action.name());
                 if fails_operations(action) {
                     node.failing.push(action.name());
                 }
-            } else if let Some(op) = world.triggering_op().or(node.last_op) {
+            } else if let Some(op) = world.triggering_op(name).or(node.last_op) {
                 let phase = node.phase(now_ns);
                 self.record(phase, op, &[action.name()]);
             }
@@ -151,9 +150,7 @@ impl StrikeObserver {
     }
 
     fn end(&mut self, action: &FaultAction, world: &World) {
-        let nodes: Vec<NodeId> =
-            action.nodes().into_iter().filter_map(|name| world.node_named(name)).collect();
-        for node in nodes {
+        for node in action.nodes().into_iter().filter_map(|name| world.node_named(name)) {
             let failing = &mut self.node(node).failing;
             if let Some(index) = failing.iter().position(|name| *name == action.name()) {
                 failing.remove(index);
@@ -220,7 +217,7 @@ fn kind_of(op: DiskOp) -> OpKind {
 mod tests {
     use super::*;
     use latent_ports::{Clock, Disk, Env, File, Mark, OpenMode};
-    use latent_sim::{DiskError, Fault, Kill, NodeSpec, SimEnv, Trigger, WorldSpec, run_world};
+    use latent_sim::{DiskError, Fault, Kill, NodeSpec, PowerLoss, SimEnv, Trigger, WorldSpec, run_world};
 
     mod marks {
         latent_ports::marks! {
@@ -240,13 +237,23 @@ mod tests {
         }
     }
 
+    /// Syncs once, a minute after its start.
+    async fn other(env: SimEnv) {
+        env.clock().sleep(Duration::from_secs(60)).await;
+        let _ = env.disk().sync_dir("").await;
+        std::future::pending::<()>().await;
+    }
+
     fn struck(trigger: Trigger, action: FaultAction) -> Vec<String> {
         let recorder = StrikeRecorder::default();
         let strikes = recorder.clone();
         run_world(WorldSpec::seeded(1), async |world: World| {
             world.observe(recorder.observer(3_600_000_000_000));
-            world.arm(Fault { trigger, action });
+            world.arm(Fault { trigger, action: action.clone() });
             world.add_node(NodeSpec::named("log"), log);
+            if action.nodes().contains(&"other") {
+                world.add_node(NodeSpec::named("other"), other);
+            }
             world.sleep(Duration::from_secs(1_200)).await;
         });
         let strikes = strikes.strikes();
@@ -276,6 +283,15 @@ mod tests {
         let expected =
             ["boot Open {}", "log.opened Append {}", r#"log.opened Sync {"kill": 1}"#].map(str::to_owned);
         assert_eq!(struck(nth(OpKind::Sync, 2), FaultAction::Kill(kill)), expected);
+    }
+
+    #[test]
+    fn a_power_loss_strikes_the_operation_of_one_node_and_the_last_one_of_the_others() {
+        let nodes = vec!["log".to_owned(), "other".to_owned()];
+        let action = FaultAction::PowerLoss(PowerLoss { nodes, ..PowerLoss::default() });
+        let found = struck(nth(OpKind::Append, 5), action);
+        assert!(found.contains(&r#"log.opened Append {"power_loss": 1}"#.to_owned()), "{found:?}");
+        assert!(found.contains(&r#"boot SyncDir {"power_loss": 1}"#.to_owned()), "{found:?}");
     }
 
     #[test]

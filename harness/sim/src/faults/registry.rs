@@ -31,7 +31,14 @@ pub(crate) struct FaultRegistry {
     /// Whether faults have ended: none triggers any more.
     has_ended: bool,
     /// The last operation that triggered a fault, and its time.
-    triggering_op: Option<(OpKind, u64)>,
+    triggering_op: Option<TriggeringOp>,
+}
+
+/// An operation that triggered a fault.
+struct TriggeringOp {
+    node: String,
+    op: OpKind,
+    at_ns: u64,
 }
 
 struct ArmedFault {
@@ -125,16 +132,17 @@ impl FaultRegistry {
         let mut triggered = Vec::new();
         for (index, armed) in self.armed.iter_mut().enumerate() {
             if armed.matches_op(name, op, path, to, now_ns) && armed.count_match() {
-                self.triggering_op = Some((op, now_ns));
+                self.triggering_op = Some(TriggeringOp { node: name.to_owned(), op, at_ns: now_ns });
                 triggered.push(index);
             }
         }
         triggered
     }
 
-    /// Returns the kind of the operation that triggers a fault at this time, if one does.
-    pub(crate) fn triggering_op(&self, now_ns: u64) -> Option<OpKind> {
-        self.triggering_op.filter(|(_, at_ns)| *at_ns == now_ns).map(|(op, _)| op)
+    /// Returns the kind of this node's operation that triggers a fault at this time, if one does.
+    pub(crate) fn triggering_op(&self, node: &str, now_ns: u64) -> Option<OpKind> {
+        let is_it = |triggering: &&TriggeringOp| triggering.node == node && triggering.at_ns == now_ns;
+        self.triggering_op.as_ref().filter(is_it).map(|triggering| triggering.op)
     }
 
     /// Counts a mark of a node. Returns the faults that it triggers.

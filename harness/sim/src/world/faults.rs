@@ -84,11 +84,11 @@ impl World {
         }
     }
 
-    /// Returns the kind of the operation that triggers a fault at this instant, if one does. The trace does not show it: a
-    /// sync is recorded when it ends, and one in which its node dies never is.
+    /// Returns the kind of this node's operation that triggers a fault at this instant, if one does. The trace does not
+    /// show it: a sync is recorded when it ends, and one in which its node dies never is.
     #[must_use]
-    pub fn triggering_op(&self) -> Option<OpKind> {
-        self.with_fault_registry(|registry| registry.triggering_op(self.now_ns()))
+    pub fn triggering_op(&self, node: &str) -> Option<OpKind> {
+        self.with_fault_registry(|registry| registry.triggering_op(node, self.now_ns()))
     }
 
     /// Ends the current phase of a fault: its next phase begins, or it ends.
