@@ -61,8 +61,7 @@ pub enum Alarm {
         /// Error.
         why: String,
     },
-    /// A hold was placed: tee files and backups that can restore missing or altered events are kept until the day is
-    /// intact.
+    /// A hold was placed: tee files and backups that can restore a damaged day are kept until the day is intact.
     HoldPlaced {
         /// The project.
         project: u32,

@@ -5,6 +5,8 @@
 //! A difference raises an alarm to the operator; so does an audit that could not run, and a tee file that cannot be
 //! read. The readable part of the tee is compared in that case. A copy that passed and has not changed since is not
 //! read again unless new requests arrived.
+//!
+//! A day that only the tee or a backup can repair gets a hold: one that differs, and one with too few intact copies.
 
 use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::compare::{DayDifference, ExpectedDay, ExpectedRecord, compare};
@@ -158,14 +160,14 @@ impl<E: Env> Auditor<E> {
             .collect();
         let mut days = days.into_iter();
         while let Some(day) = days.next() {
-            let difference = match self.boot.release.has(Bug::CacheWithAnAgeHorizon) {
+            let audited = match self.boot.release.has(Bug::CacheWithAnAgeHorizon) {
                 true => self.day_unless_old(project, day, now).await,
                 false => self.day(project, day).await,
             };
-            match difference {
-                Ok(difference) => {
-                    self.report(project, day, &difference);
-                    self.update_hold(project, day, &difference).await;
+            match audited {
+                Ok(found) => {
+                    self.report(project, day, &found.difference);
+                    self.update_hold(project, day, &found).await;
                 }
                 Err(why) => {
                     self.env.mark(Mark { name: marks::AUDIT_FAILED, subject: &why });
@@ -199,8 +201,9 @@ impl<E: Env> Auditor<E> {
     }
 
     /// Places a hold that keeps the data for the repair of a damaged day, or releases it once the day is intact.
-    async fn update_hold(&mut self, project: u32, day: Day, difference: &DayDifference) {
-        if difference.is_empty() {
+    async fn update_hold(&mut self, project: u32, day: Day, found: &DayAudit) {
+        let DayAudit { difference, is_short_of_copies } = found;
+        if difference.is_empty() && !is_short_of_copies {
             // If part of the tee was unreadable, the day is not known to be intact.
             if self.unreadable.is_empty() && self.holds.is_held(project, day) {
                 self.holds.release(project, day).await;
@@ -209,7 +212,9 @@ impl<E: Env> Auditor<E> {
         }
         let expected = self.expected.get(&(project, day)).into_iter().flatten();
         let damaged = expected.filter(|(arrival, expected)| {
-            difference.missing.contains(&expected.key) || difference.altered.contains(*arrival)
+            *is_short_of_copies
+                || difference.missing.contains(&expected.key)
+                || difference.altered.contains(*arrival)
         });
         let arrived_ms: BTreeSet<i64> = damaged.map(|(_, expected)| expected.arrived_ms).collect();
         let now = self.clock.now().await;
@@ -274,9 +279,9 @@ impl<E: Env> Auditor<E> {
 
     /// Compares the copies of a day with the tee. Copies that passed and have not changed are not read again; of copies
     /// with equal contents one is read.
-    async fn day(&mut self, project: u32, day: Day) -> Result<DayDifference, String> {
+    async fn day(&mut self, project: u32, day: Day) -> Result<DayAudit, String> {
         let cluster = self.boot.cluster.clone();
-        let Some(expected) = self.expected.get(&(project, day)) else { return Ok(DayDifference::default()) };
+        let Some(expected) = self.expected.get(&(project, day)) else { return Ok(DayAudit::default()) };
         let held = day_copies(&self.env, &cluster, project, day).await.map_err(|e| e.to_string())?;
         let DayCopies { by_digest: digests, corrupt } = held;
         let mut passed = self.passed.remove(&(project, day)).unwrap_or_default();
@@ -313,7 +318,8 @@ impl<E: Env> Auditor<E> {
         // Contents that no disk holds any more are removed from the cache.
         passed.copies.retain(|digest| digests.contains_key(digest));
         self.passed.insert((project, day), passed);
-        Ok(difference)
+        let intact_at_best = cluster.disks.len().saturating_sub(corrupt.len());
+        Ok(DayAudit { difference, is_short_of_copies: intact_at_best < cluster.replication.read_disks })
     }
 
     /// Compares copies with the tee.
@@ -331,18 +337,27 @@ impl<E: Env> Auditor<E> {
     }
 
     /// Planted bug: a day that passed once and ended before the horizon of the cache stays intact.
-    async fn day_unless_old(&mut self, project: u32, day: Day, now: UnixMs) -> Result<DayDifference, String> {
+    async fn day_unless_old(&mut self, project: u32, day: Day, now: UnixMs) -> Result<DayAudit, String> {
         let passed = self.passed.get(&(project, day)).filter(|passed| !passed.copies.is_empty()).cloned();
         let today = self.boot.cluster.projects.get(&project).map(|project| project.zones.day(now, now));
-        let difference = self.day(project, day).await;
+        let audited = self.day(project, day).await;
         let is_old = today.is_some_and(|today| today.0 - day.0 > CACHE_HORIZON_DAYS);
-        let Some(passed) = passed.filter(|_| is_old) else { return difference };
-        if !difference.is_ok_and(|difference| difference.is_empty()) {
+        let Some(passed) = passed.filter(|_| is_old) else { return audited };
+        if !audited.is_ok_and(|audited| audited.difference.is_empty()) {
             self.boot.release.reached(&self.env, Bug::CacheWithAnAgeHorizon);
         }
         self.passed.insert((project, day), passed);
-        Ok(DayDifference::default())
+        Ok(DayAudit::default())
     }
+}
+
+/// Result of the audit of one day.
+#[derive(Clone, Debug, Default)]
+struct DayAudit {
+    difference: DayDifference,
+    /// Whether so many copies are corrupt that the others need not hold every acknowledged event. Production cannot
+    /// repair such a day: the tee and the backups must wait for an operator.
+    is_short_of_copies: bool,
 }
 
 /// Copies of a day that passed the audit.

@@ -1,10 +1,11 @@
-//! Holds: keep the data that can repair missing or altered events from expiring while the alarm is open.
+//! Holds: keep the data that can repair a damaged day from expiring until it is repaired.
 //!
-//! The audit detects a loss at once, but the operator may respond only after the tee and the backups with the lost data
-//! have expired. So the audit puts a hold into the tee store and every data center: an object whose key contains all
-//! its data, so that a listing is enough and rotten bytes cannot end it. Expiry of the tee and of backups removes
-//! nothing that a hold covers. The audit releases the hold, with another object, once it finds the day intact again; an
-//! operator may do the same manually. Both need only the right to put.
+//! The audit detects at once that events are missing or altered, or that too few copies of a day are intact to tell. The
+//! operator may respond only after the tee and the backups with the lost data have expired. So the audit puts a hold
+//! into the tee store and every data center: an object whose key contains all its data, so that a listing is enough and
+//! rotten bytes cannot end it. Expiry of the tee and of backups removes nothing that a hold covers. The audit releases
+//! the hold, with another object, once it finds the day intact again; an operator may do the same manually. Both need
+//! only the right to put.
 //!
 //! Holds are bounded: a hold ends after [`MAX_HOLD`], and the tee store keeps at most [`MAX_HELD_BYTES`] past their
 //! retention; above that the oldest holds end first. A hold that ends without a release raises an alarm.
@@ -193,7 +194,7 @@ impl<E: Env> HoldManager<E> {
         let open = self.open.iter().copied().find(|open| open.covers(&hold));
         let hold = open.unwrap_or(hold);
         self.open.insert(hold);
-        let body = format!("p{} {}: events are missing or altered\n", hold.project, hold.day);
+        let body = format!("p{} {}: this day is damaged\n", hold.project, hold.day);
         for (index, store) in self.stores.iter().enumerate() {
             if self.confirmed.contains(&(index, hold)) {
                 continue;
