@@ -19,7 +19,7 @@ const fn of(invariant: &'static str, kind: &'static str, phrase: &'static str) -
 }
 
 /// Every kind. A drill (I12) also reports the kinds of I1 to I5.
-pub const VIOLATION_KINDS: [ViolationKind; 65] = [
+pub const VIOLATION_KINDS: [ViolationKind; 70] = [
     of("I1", "missing", "acknowledged events missing"),
     of("I1", "under-replicated", "events on too few replicas"),
     of("I1", "vanished", "events that were read disappeared"),
@@ -70,6 +70,11 @@ pub const VIOLATION_KINDS: [ViolationKind; 65] = [
     of("I11", "unreadable", "tee file unreadable"),
     of("I12", "did-not-finish", "recovery did not finish"),
     of("I13", "scrub-overdue", "segment not read again in time"),
+    of("I13", "tee-scrub-overdue", "object of the tee not read again in time"),
+    of("I13", "hold-released", "hold ended before its day was whole"),
+    of("I13", "backup-unreported", "no alarm for a data center without backups"),
+    of("I13", "compaction-unreported", "no alarm for a day that is not compacted"),
+    of("I13", "alarm-undelivered", "alarm not sent again"),
     of("I13", "export-failed", "export failed without a cause"),
     of("I13", "export-malformed", "export malformed"),
     of("I13", "run-not-compared", "compaction not compared"),

@@ -13,15 +13,14 @@ use crate::excused_periods::ExcusedPeriods;
 use crate::identity::ProjectDay;
 use crate::reader::arb_path::segment_path;
 use crate::snapshot::ClusterSnapshot;
-use std::collections::{BTreeMap, BTreeSet};
-
 use latent_verdict::Violation;
+use std::collections::{BTreeMap, BTreeSet};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Age of a day at which it is due to be read again.
 const DUE_MS: i64 = 60 * HOUR_MS;
 /// Number of a project's days that are read again each night.
-const DAYS_PER_NIGHT: usize = 6;
+pub const DAYS_PER_NIGHT: usize = 6;
 /// Nights beyond those that all days need: one may have begun before a day was due.
 const SPARE_NIGHTS: usize = 2;
 
@@ -33,6 +32,7 @@ pub struct ScrubChecker {
 
 impl ScrubChecker {
     /// Checks a snapshot of all days. `read_ms` returns when a segment was read or written last, or its process booted;
+    /// `None` if nothing on this disk is to be checked;
     /// `excused` returns the times at which faults kept the disk from its nightly comparison.
     pub fn check(
         &mut self,

@@ -26,10 +26,13 @@ const SKEW_MS: i64 = 1_000;
 #[derive(Clone, Debug, Default)]
 pub struct NightlyCompactionChecker {
     waiting: BTreeMap<(String, ProjectDay), BTreeMap<u64, i64>>,
+    /// The first midnight whose job was excused, for segments that wait for a later one.
+    delayed: BTreeMap<(String, ProjectDay), BTreeMap<u64, i64>>,
 }
 
 impl NightlyCompactionChecker {
-    /// Records that a segment was created on a disk.
+    /// Records that a segment was created on a disk. The last creation counts: the first one may have died with its
+    /// process before it was synced, and its number is free again.
     pub fn record_segment(
         &mut self,
         disk: &str,
@@ -39,13 +42,26 @@ impl NightlyCompactionChecker {
         at_ms: i64,
     ) {
         if let Ok(midnight_ms) = zones.next_midnight_ms(project_day.project, at_ms + SKEW_MS) {
-            self.waiting.entry((disk.to_owned(), project_day)).or_default().entry(id).or_insert(midnight_ms);
+            let replica = (disk.to_owned(), project_day);
+            if let Some(delayed) = self.delayed.get_mut(&replica) {
+                delayed.remove(&id);
+            }
+            self.waiting.entry(replica).or_default().insert(id, midnight_ms);
         }
     }
 
     /// Drops the state of a disk whose files are gone, or that is not checked any more.
     pub fn forget(&mut self, disk: &str) {
         self.waiting.retain(|(name, _), _| name != disk);
+        self.delayed.retain(|(name, _), _| name != disk);
+    }
+
+    /// Returns the replicas with segments that an excused job did not compact and none has since, each with the midnight
+    /// of the first such job.
+    pub fn delayed(&self) -> impl Iterator<Item = (&str, ProjectDay, i64)> {
+        self.delayed.iter().filter_map(|((disk, project_day), segments)| {
+            Some((disk.as_str(), *project_day, *segments.values().min()?))
+        })
     }
 
     /// Removes the segments that `snapshot` shows to be compacted or gone. Before its midnight a segment may be too
@@ -70,6 +86,11 @@ impl NightlyCompactionChecker {
                 entry.is_some_and(|entry| entry.tier != Tier::Compacted)
             };
             segments.retain(|id, midnight_ms| *midnight_ms > now_ms || is_dirty(id));
+            !segments.is_empty()
+        });
+        let waiting = &self.waiting;
+        self.delayed.retain(|replica, segments| {
+            segments.retain(|id, _| waiting.get(replica).is_some_and(|waiting| waiting.contains_key(id)));
             !segments.is_empty()
         });
     }
@@ -118,6 +139,8 @@ impl NightlyCompactionChecker {
                             .push(format!("{disk} {id}.seg since the night of {night}"));
                         return false;
                     }
+                    let delayed = self.delayed.entry((disk.clone(), *project_day)).or_default();
+                    delayed.entry(*id).or_insert(*midnight_ms);
                     *midnight_ms =
                         zones.next_midnight_ms(project_day.project, *midnight_ms).unwrap_or(i64::MAX / 2);
                 }
@@ -230,6 +253,14 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_whose_number_was_used_before_a_crash_is_as_old_as_its_own_creation() {
+        let mut checker = record_segment(NOON_MS);
+        checker.record_segment("disk-0", PROJECT_DAY, 1, &zones(), MIDNIGHT_MS + 1);
+        assert_eq!(late(&mut checker, &open(1), &[], MIDNIGHT_MS + WITHIN_MS + 1), [""; 0]);
+        assert_eq!(late(&mut checker, &open(1), &[], MIDNIGHT_MS + DAY_MS + WITHIN_MS + 1).len(), 1);
+    }
+
+    #[test]
     fn a_replica_with_a_corrupted_manifest_is_checked_a_night_after_its_repair() {
         let due_ms = MIDNIGHT_MS + WITHIN_MS + 1;
         let mut corrupt = open(1);
@@ -250,6 +281,11 @@ mod tests {
             [""; 0]
         );
         assert_eq!(late(&mut checker, &open(1), &excused, MIDNIGHT_MS + DAY_MS + WITHIN_MS + 1).len(), 1);
+        let mut checker = record_segment(NOON_MS);
+        assert_eq!(late(&mut checker, &open(1), &excused, MIDNIGHT_MS + WITHIN_MS + 1), [""; 0]);
+        assert_eq!(checker.delayed().collect::<Vec<_>>(), [("disk-0", PROJECT_DAY, MIDNIGHT_MS)]);
+        let _ = late(&mut checker, &compacted(), &[], MIDNIGHT_MS + DAY_MS + WITHIN_MS + 1);
+        assert_eq!(checker.delayed().count(), 0);
         let mut checker = record_segment(NOON_MS);
         checker.forget("disk-0");
         assert_eq!(late(&mut checker, &open(1), &[], MIDNIGHT_MS + DAY_MS), [""; 0]);

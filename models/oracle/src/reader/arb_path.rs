@@ -25,6 +25,13 @@ pub fn parse_manifest_path(path: &str) -> Option<ProjectDay> {
     }
 }
 
+/// Parses the project-day from the path of its directory on a disk of Arb, such as `arb/17/2016-02-22`.
+#[must_use]
+pub fn parse_day_path(path: &str) -> Option<ProjectDay> {
+    let (project, day) = path.strip_prefix("arb/")?.split_once('/')?;
+    Some(ProjectDay { project: decimal(project)?, day: parse_day(day)? })
+}
+
 /// Kind of a path below `arb/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArbPath {

@@ -6,8 +6,8 @@
 //! its worst.
 //!
 //! - `production`: disks of production. `protection`: backups, tee and drills. `backlogs`: late work after faults
-//!   ended. `deadlines`: work that is late although no fault kept it from being done. `exports`: exports that customers
-//!   read.
+//!   ended. `deadlines`: work that is late although no fault kept it from being done. `reports`: what guards must report.
+//!   `exports`: exports that customers read.
 //! - `disk_state`: replaced, absent and compromised disks. `smallest_loss`: the loss that a report shows. `results`:
 //!   the judgement.
 
@@ -17,9 +17,11 @@ mod disk_state;
 mod exports;
 mod production;
 mod protection;
+mod reports;
 mod results;
 mod smallest_loss;
 
+use crate::actors::operator::OperatorState;
 use crate::cluster::node_ids::NodeIds;
 use crate::cluster::store_faults::StoreLog;
 use crate::judge::compacted_days::CompactedDays;
@@ -33,12 +35,13 @@ use crate::judge::liveness::LivenessTracker;
 use crate::judge::removal_watcher::RemovalWatcher;
 use crate::judge::tee_retention::longer_tee_retention;
 use crate::mutex::lock;
+use crate::observe::alarm_calls::AlarmCalls;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::ManifestId;
 use crate::observe::fault_log::{FaultLog, FaultLogEntry};
-use crate::observe::segment_reads::SegmentReads;
+use crate::observe::observed_reads::ObservedReads;
 use crate::plan::time_limits::BACKUP_SLACK;
-use crate::scenario::SCRUB_AFTER_MIDNIGHT;
+use crate::scenario::{SCRUB_AFTER_MIDNIGHT, TeeFailurePolicy};
 use deadlines::Deadlines;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
@@ -48,7 +51,10 @@ use latent_oracle::invariants::i10_backup::BackupPolicy;
 use latent_oracle::invariants::i10_retained::RetainedBackups;
 use latent_oracle::invariants::i11_tee::TeeRetention;
 use latent_oracle::invariants::i13_corruption::CorruptionChecker;
+use latent_oracle::invariants::i13_holds::HoldChecker;
+use latent_oracle::invariants::i13_reports::ReportChecker;
 use latent_oracle::invariants::i13_scrub::ScrubChecker;
+use latent_oracle::invariants::i13_tee_scrub::TeeScrubChecker;
 use latent_oracle::invariants::i16_space::{SpaceChecker, SpaceLimits};
 use latent_oracle::invariants::i17_copies::CopyChecker;
 use latent_oracle::invariants::l2_compaction::DirtySegmentChecker;
@@ -86,6 +92,8 @@ pub(super) struct OracleChecker {
     backup: Option<BackupPolicy>,
     retained_backups: RetainedBackups,
     tee: Option<TeeRetention>,
+    /// Whether every acknowledged request is in the tee.
+    is_tee_complete: bool,
     /// Times during which an operator has configured a longer tee retention: older files may stay.
     extended_tee_retention: ExcusedPeriods,
     limits: SpaceLimits,
@@ -97,6 +105,9 @@ pub(super) struct OracleChecker {
     copies: CopyChecker,
     corruption: CorruptionChecker,
     scrubs: ScrubChecker,
+    tee_scrubs: TeeScrubChecker,
+    holds: HoldChecker,
+    reports: ReportChecker,
     corrupt_days: CorruptDays,
     space: SpaceChecker,
     loss: LossTracker,
@@ -117,7 +128,9 @@ pub(super) struct OracleChecker {
     backups_checked_at_ms: i64,
     faults_planned: bool,
     fault_log: Arc<Mutex<FaultLog>>,
-    segment_reads: Arc<Mutex<SegmentReads>>,
+    observed_reads: Arc<Mutex<ObservedReads>>,
+    alarm_calls: Arc<Mutex<AlarmCalls>>,
+    operator_state: Arc<Mutex<OperatorState>>,
     removal_watcher: Arc<Mutex<RemovalWatcher>>,
     /// Number of disks that hold an event when it is acknowledged.
     ack_disks: usize,
@@ -142,7 +155,9 @@ impl OracleChecker {
             world,
             client_state,
             fault_log,
-            segment_reads,
+            observed_reads,
+            alarm_calls,
+            operator_state,
             removal_watcher,
             store_log,
         } = inputs;
@@ -185,6 +200,11 @@ impl OracleChecker {
             backup,
             retained_backups: RetainedBackups::default(),
             tee,
+            is_tee_complete: config
+                .protection
+                .tee
+                .as_ref()
+                .is_some_and(|tee| tee.on_failure == TeeFailurePolicy::Reject),
             extended_tee_retention: longer_tee_retention(operations, scenario),
             limits,
             decode_cache: DecodeCache::default(),
@@ -194,6 +214,9 @@ impl OracleChecker {
             copies: CopyChecker::default(),
             corruption: CorruptionChecker::default(),
             scrubs: ScrubChecker::default(),
+            tee_scrubs: TeeScrubChecker::default(),
+            holds: HoldChecker::default(),
+            reports: ReportChecker::default(),
             corrupt_days: CorruptDays::default(),
             space: SpaceChecker::default(),
             loss: LossTracker::default(),
@@ -210,7 +233,9 @@ impl OracleChecker {
             faults_planned: !world.fault_outcomes().is_empty() || !config.deploys.is_empty(),
             smallest: None,
             fault_log,
-            segment_reads,
+            observed_reads,
+            alarm_calls,
+            operator_state,
             removal_watcher,
             ack_disks: usize::from(config.topology.ack_copies),
             dirty: DirtySegmentChecker::default(),

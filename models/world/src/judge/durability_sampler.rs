@@ -2,22 +2,21 @@
 //!
 //! Every answer is checked while the days concerned are small ([`CHECK_ALL_BELOW_BYTES`]). Reading a large day of all
 //! disks at every answer would cost more than the run, so of these a sample is checked: one in [`ONE_IN`] answers,
-//! drawn by request number, and all answers for some minutes after a boot or a fault. The check reads durable bytes synchronously: no task, no timer, and no draw that is visible elsewhere.
+//! drawn by request number, and all answers for some minutes after a boot or a fault. The check reads durable bytes
+//! synchronously: no task, no timer, and no draw that is visible elsewhere.
 //!
 //! A disk reduces the required number if planned faults corrupted its copy of such a day, or may have cost it what it
 //! confirmed lately ([`FaultLog::loses_new_writes`]).
 
+use crate::judge::acknowledged::{context, excused_disks};
 use crate::judge::disk_views::views_of_days;
 use crate::mutex::lock;
 use crate::observe::fault_log::FaultLog;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
 use latent_oracle::ledger::EventId;
-use latent_oracle::{
-    CheckContext, ClusterSnapshot, DecodeCache, DiskView, FileView, invariants::i7_durability,
-};
+use latent_oracle::{ClusterSnapshot, DecodeCache, FileView, invariants::i7_durability};
 use latent_ports::NodeId;
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// Sampling rate: one answer in this many is checked.
@@ -77,22 +76,8 @@ impl DurabilitySampler {
             self.decode_cache.next_round();
         }
         let durable = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days).read_view(1);
-        let excused = {
-            let fault_log = lock(&self.fault_log);
-            let is_excused = |view: &&DiskView| {
-                fault_log.loses_new_writes(&view.name, at_ms) || view.files.iter().any(|file| file.corrupted)
-            };
-            views.iter().filter(is_excused).count() as u32
-        };
-        let now = CheckContext {
-            at_ms,
-            stage: "acknowledged".to_owned(),
-            settled_before_ms: at_ms,
-            faults_active: false,
-            replays: 0,
-            damaged_disks: BTreeSet::new(),
-        };
+        let excused = excused_disks(&lock(&self.fault_log), &views, at_ms) as u32;
         let min_disks = self.min_disks.saturating_sub(excused);
-        self.found.extend(i7_durability::check(accepted, &durable, min_disks, &now));
+        self.found.extend(i7_durability::check(accepted, &durable, min_disks, &context(at_ms)));
     }
 }

@@ -1,11 +1,13 @@
 //! Data that the run supplies to the judge, phase by phase.
 
+use crate::actors::operator::OperatorState;
 use crate::cluster::store_faults::StoreLog;
 use crate::judge::removal_watcher::RemovalWatcher;
+use crate::observe::alarm_calls::AlarmCalls;
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::ManifestId;
 use crate::observe::fault_log::FaultLog;
-use crate::observe::segment_reads::SegmentReads;
+use crate::observe::observed_reads::ObservedReads;
 use crate::scenario::{Operation, WorldConfig};
 use latent_engine::Scenario;
 use latent_engine::sim::World;
@@ -22,7 +24,9 @@ pub(crate) struct JudgeInputs<'a> {
     pub world: &'a World,
     pub client_state: Arc<ClientState>,
     pub fault_log: Arc<Mutex<FaultLog>>,
-    pub segment_reads: Arc<Mutex<SegmentReads>>,
+    pub observed_reads: Arc<Mutex<ObservedReads>>,
+    pub alarm_calls: Arc<Mutex<AlarmCalls>>,
+    pub operator_state: Arc<Mutex<OperatorState>>,
     pub removal_watcher: Arc<Mutex<RemovalWatcher>>,
     /// Changes that production made at the object stores; a changed store counts as compromised too.
     pub store_log: Arc<StoreLog>,

@@ -22,6 +22,10 @@ const HINT_RETRY_MS: i64 = 30 * MINUTE_MS;
 const COMPACTION_RETRY_MS: i64 = 30 * MINUTE_MS;
 /// An alarm that could not be delivered is sent again every ten minutes.
 const ALARM_RETRY_MS: i64 = 30 * MINUTE_MS;
+/// Data centers are looked at every six hours.
+const BACKUP_MONITOR_MS: i64 = 7 * 60 * MINUTE_MS;
+/// A job counts as overdue after 36 h, at the next of the checks that come every three hours.
+const JOB_MONITOR_MS: i64 = 40 * 60 * MINUTE_MS;
 /// Writes that a fault kept from a disk are handed off within an hour.
 const COMPARED_AFTER_MS: i64 = 60 * MINUTE_MS;
 
@@ -97,6 +101,28 @@ impl DependencyMap {
         let detectors = self.names.audit.iter().chain(&self.names.backup).chain(self.names.workers.first());
         let dependencies = JobDependencies::new(self.names.operator.clone(), ALARM_RETRY_MS);
         JobDependencies { linked: detectors.cloned().collect(), ..dependencies }
+    }
+
+    /// Returns the dependencies of the report that a data center has no new backup: the audit's node looks every six
+    /// hours, by the median clock.
+    pub fn backup_monitor(&self) -> JobDependencies {
+        self.scheduled(self.report(BACKUP_MONITOR_MS))
+    }
+
+    /// Returns the dependencies of the report that a nightly job did not run: the audit's node forgets at a restart when
+    /// it last did.
+    pub fn job_monitor(&self) -> JobDependencies {
+        self.report(JOB_MONITOR_MS)
+    }
+
+    fn report(&self, catch_up_ms: i64) -> JobDependencies {
+        let nodes = self.names.audit.iter().chain(&self.names.operator).cloned();
+        JobDependencies::new(nodes, catch_up_ms)
+    }
+
+    /// Returns the dependencies of the repetition of an alarm that could not be delivered.
+    pub fn alarm_sender(&self, node: &str) -> JobDependencies {
+        JobDependencies::new([node.to_owned()], ALARM_RETRY_MS)
     }
 
     /// Adds the dependencies of a scheduled job, which uses the median clock of the disks.

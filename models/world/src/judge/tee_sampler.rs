@@ -7,17 +7,17 @@
 //! Not checked: edges that let requests through while the tee fails, because then a recorded gap stands in for a copy. An
 //! edge reduces the promised number while planned faults may have cost it what it confirmed.
 
+use crate::judge::acknowledged::{context, excused_disks};
 use crate::judge::disk_views::view_of;
 use crate::mutex::lock;
 use crate::observe::client_state::Acknowledgement;
 use crate::observe::fault_log::FaultLog;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
+use latent_oracle::DiskView;
 use latent_oracle::invariants::i11_tee;
 use latent_oracle::invariants::i11_tee::TeeCopies;
-use latent_oracle::{CheckContext, DiskView};
 use latent_ports::NodeId;
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// Number of answers in an hour of which every one is checked.
@@ -76,13 +76,7 @@ impl TeeSampler {
         let hours = (answer.sent_at_ms - self.clock_skew_ms).div_euclid(HOUR_MS) - 1
             ..=(at_ms + self.clock_skew_ms).div_euclid(HOUR_MS) + 1;
         let views: Vec<DiskView> = self.edges.iter().map(|edge| self.edge_view(*edge)).collect();
-        let excused = {
-            let fault_log = lock(&self.fault_log);
-            let is_excused = |view: &&DiskView| {
-                fault_log.loses_new_writes(&view.name, at_ms) || view.files.iter().any(|file| file.corrupted)
-            };
-            views.iter().filter(is_excused).count()
-        };
+        let excused = excused_disks(&lock(&self.fault_log), &views, at_ms);
         let promised = self.edges.len().min(2).saturating_sub(excused);
         let mut copies = self.copies.of(&views, answer.digest, hours.clone());
         if copies < promised {
@@ -90,15 +84,7 @@ impl TeeSampler {
             let stores: Vec<DiskView> = self.tee_store.iter().map(|store| self.store_view(*store)).collect();
             copies += self.copies.of(&stores, answer.digest, hours);
         }
-        let now = CheckContext {
-            at_ms,
-            stage: "acknowledged".to_owned(),
-            settled_before_ms: at_ms,
-            faults_active: false,
-            replays: 0,
-            damaged_disks: BTreeSet::new(),
-        };
-        self.found.extend(i11_tee::too_few_copies(answer.digest, copies, promised, &now));
+        self.found.extend(i11_tee::too_few_copies(answer.digest, copies, promised, &context(at_ms)));
     }
 
     fn edge_view(&self, edge: NodeId) -> DiskView {

@@ -89,6 +89,11 @@ impl FaultLog {
         boots.get(boots.partition_point(|at_ms| *at_ms < since_ms)).copied()
     }
 
+    /// Returns the last boot of a node.
+    pub fn last_boot_ms(&self, node: NodeId) -> Option<i64> {
+        self.boots.get(&node)?.last().copied()
+    }
+
     /// Returns true if the node with this name has booted from a damaged disk at a time or later.
     pub fn has_booted_damaged(&self, name: &str, since_ms: i64) -> bool {
         let damaged_ms = self.first_damages_ms.get(name).copied().unwrap_or(i64::MAX);

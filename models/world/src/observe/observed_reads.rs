@@ -1,34 +1,53 @@
-//! Observed reads of segments: when each was last read or written from its start.
+//! Observed reads of segments and of objects of the tee: when each was last read or written from its start.
 
 use super::without_marks::WithoutMarks;
 use crate::mutex::lock;
 use latent_engine::sim::{Event, Observer, Record, World};
 use latent_oracle::ProjectDay;
-use latent_oracle::reader::arb_path::parse_segment_path;
+use latent_oracle::reader::arb_path::{parse_day_path, parse_segment_path};
 use latent_ports::{DiskOp, NodeId, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Last read or write of each segment, and last boot of each node, in milliseconds since 1970.
+/// Directory of the objects of the tee in their store.
+const TEE_OBJECTS: &str = "objects/tee/";
+
+/// Last read or write of each segment and of each object of the tee, last change of the name of a day's directory, and
+/// last boot of each node, in milliseconds since 1970.
 #[derive(Debug, Default)]
-pub(crate) struct SegmentReads {
+pub(crate) struct ObservedReads {
     read_ms: BTreeMap<(NodeId, ProjectDay, u64), i64>,
+    renamed_ms: BTreeMap<(NodeId, ProjectDay), i64>,
+    tee_object_ms: BTreeMap<(NodeId, String), i64>,
     booted_ms: BTreeMap<NodeId, i64>,
 }
 
-impl SegmentReads {
-    /// Returns the later of the last read or write of a segment and the boot of its process; `None` if it was neither
-    /// read nor written.
+impl ObservedReads {
+    /// Returns the latest of: the last read or write of a segment, the time when its day got its name, and the boot of
+    /// its process. `None` if the process never booted, and so never had anything to read.
     pub fn since_ms(&self, node: NodeId, project_day: ProjectDay, id: u64) -> Option<i64> {
-        let read_ms = *self.read_ms.get(&(node, project_day, id))?;
-        Some(self.booted_ms.get(&node).map_or(read_ms, |booted_ms| read_ms.max(*booted_ms)))
+        let booted_ms = self.booted_ms.get(&node).copied();
+        let renamed_ms = self.renamed_ms.get(&(node, project_day)).copied();
+        let read_ms = self.read_ms.get(&(node, project_day, id)).copied();
+        booted_ms.map(|booted_ms| [renamed_ms, read_ms].into_iter().flatten().fold(booted_ms, i64::max))
+    }
+
+    /// Returns the later of the last read or write of an object of the tee and the boot of its store; `None` if the store
+    /// never booted.
+    pub fn object_since_ms(&self, store: NodeId, path: &str) -> Option<i64> {
+        let booted_ms = *self.booted_ms.get(&store)?;
+        Some(
+            self.tee_object_ms
+                .get(&(store, path.to_owned()))
+                .map_or(booted_ms, |at_ms| booted_ms.max(*at_ms)),
+        )
     }
 }
 
 /// Registers the observer and returns what it records.
-pub(crate) fn attach(world: &World) -> Arc<Mutex<SegmentReads>> {
-    let reads: Arc<Mutex<SegmentReads>> = Arc::default();
+pub(crate) fn attach(world: &World) -> Arc<Mutex<ObservedReads>> {
+    let reads: Arc<Mutex<ObservedReads>> = Arc::default();
     let observer = ReadObserver { start: world.start(), reads: reads.clone() };
     world.observe(Box::new(WithoutMarks(observer)));
     reads
@@ -36,7 +55,7 @@ pub(crate) fn attach(world: &World) -> Arc<Mutex<SegmentReads>> {
 
 struct ReadObserver {
     start: UnixMs,
-    reads: Arc<Mutex<SegmentReads>>,
+    reads: Arc<Mutex<ObservedReads>>,
 }
 
 impl Observer for ReadObserver {
@@ -50,12 +69,18 @@ impl Observer for ReadObserver {
             | Event::Disk { op: DiskOp::Append, path, outcome: Ok(()), .. } => {
                 if let Some((project_day, id)) = parse_segment_path(path) {
                     lock(&self.reads).read_ms.insert((record.node, project_day, id), at_ms());
+                } else if path.starts_with(TEE_OBJECTS) {
+                    lock(&self.reads).tee_object_ms.insert((record.node, path.to_owned()), at_ms());
                 }
             }
-            // Outputs of a compaction are written under another name.
+            // Outputs of a compaction are written under another name, and so may be a whole day.
             Event::Disk { op: DiskOp::Rename, to, outcome: Ok(()), .. } => {
                 if let Some((project_day, id)) = parse_segment_path(to) {
                     lock(&self.reads).read_ms.insert((record.node, project_day, id), at_ms());
+                } else if let Some(project_day) = parse_day_path(to) {
+                    lock(&self.reads).renamed_ms.insert((record.node, project_day), at_ms());
+                } else if to.starts_with(TEE_OBJECTS) {
+                    lock(&self.reads).tee_object_ms.insert((record.node, to.to_owned()), at_ms());
                 }
             }
             _ => {}

@@ -13,10 +13,11 @@ use crate::judge::inputs::{FinalObservations, JudgeInputs, OperatorProgress};
 use crate::judge::removal_watcher::RemovalWatcher;
 use crate::judge::tee_sampler::TeeSampler;
 use crate::mutex::lock;
+use crate::observe::alarm_calls::{self, AlarmCalls};
 use crate::observe::client_state::ClientState;
 use crate::observe::disk_activity::{self, DiskActivity};
 use crate::observe::fault_log::{self, FaultLog};
-use crate::observe::segment_reads::{self, SegmentReads};
+use crate::observe::observed_reads::{self, ObservedReads};
 use crate::plan::WorldPlan;
 use crate::plan::streams::send_window_ms;
 use crate::scenario::{OperatorAction, TeeFailurePolicy, WorldConfig};
@@ -46,7 +47,8 @@ pub(crate) struct RunState<'a> {
     pub(super) disk_activity: Arc<Mutex<DiskActivity>>,
     pub(super) removal_watcher: Arc<Mutex<RemovalWatcher>>,
     pub(super) fault_log: Arc<Mutex<FaultLog>>,
-    segment_reads: Arc<Mutex<SegmentReads>>,
+    observed_reads: Arc<Mutex<ObservedReads>>,
+    alarm_calls: Arc<Mutex<AlarmCalls>>,
     pub(super) drill_triggers: DrillTriggers,
     pub(super) drills: Vec<DrillFindings>,
     pub(super) drill_marks: BTreeMap<String, u64>,
@@ -66,7 +68,7 @@ impl<'a> RunState<'a> {
         let disk_activity = disk_activity::attach(&world);
         let drill_triggers = DrillTriggers::attach(&world, &plan.drills);
         let fault_log = fault_log::attach(&world);
-        let segment_reads = segment_reads::attach(&world);
+        let observed_reads = observed_reads::attach(&world);
         let images = DiskImages::new();
         let builder = ClusterBuilder {
             world: &world,
@@ -88,6 +90,7 @@ impl<'a> RunState<'a> {
             let boot = move || cluster_registry.boot(node);
             operator::run(env, world_of.clone(), boot, task_state.clone(), reaction, has_recovery_tasks)
         });
+        let alarm_calls = alarm_calls::attach(&world, nodes.operator);
         let client_state =
             ClientState::new(Ledger::new(ledger_settings(&world, &nodes, scenario), oracle_zones(plan)));
         let min_disks = u32::from(scenario.config.topology.ack_copies);
@@ -131,7 +134,8 @@ impl<'a> RunState<'a> {
             disk_activity,
             removal_watcher,
             fault_log,
-            segment_reads,
+            observed_reads,
+            alarm_calls,
             drill_triggers,
             drills: Vec::new(),
             drill_marks: BTreeMap::new(),
@@ -146,7 +150,9 @@ impl<'a> RunState<'a> {
             world: &self.world,
             client_state: self.client_state.clone(),
             fault_log: self.fault_log.clone(),
-            segment_reads: self.segment_reads.clone(),
+            observed_reads: self.observed_reads.clone(),
+            alarm_calls: self.alarm_calls.clone(),
+            operator_state: self.operator_state.clone(),
             removal_watcher: self.removal_watcher.clone(),
             store_log: self.cluster_registry.store_log.clone(),
         }

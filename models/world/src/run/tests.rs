@@ -1,11 +1,14 @@
 use super::*;
 use crate::Latent;
+use crate::cluster::node_ids::NodeIds;
 use crate::judge::durability_sampler::DurabilitySampler;
+use crate::judge::tee_sampler::TeeSampler;
 use crate::plan::time_limits;
 use crate::run::findings::Findings;
 use crate::small_scenario::{SMALL, judged, with_faults};
 use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
 use latent_engine::verdict::{Outcome, Violation};
+use latent_ports::NodeId;
 
 fn hash(is_checking: bool) -> (TraceHash, u64) {
     let scenario = latent_engine::parse::<Latent>("small.json", SMALL).unwrap();
@@ -95,6 +98,35 @@ fn acknowledged_events_are_durable_on_the_promised_number_of_disks() {
     };
     assert_eq!(ask_for(9), (true, true), "there are eight disks");
     assert_eq!(ask_for(4), (false, true));
+}
+
+#[test]
+fn acknowledged_requests_are_durable_in_two_copies_of_the_tee() {
+    let copies_on = |second: fn(&NodeIds) -> NodeId| {
+        let judged = judged(
+            |small| with_faults(small, ""),
+            |run| {
+                let (world, nodes) = (run.state.world.clone(), &run.state.nodes);
+                let edges = (vec![nodes.edges[0], second(nodes)], nodes.tee_store);
+                let tee_sampler = TeeSampler::new(world, edges, 1_000, run.state.fault_log.clone());
+                *lock(run.state.tee_sampler.as_ref().expect("the scenario has a tee")) = tee_sampler;
+            },
+        );
+        judged.violations.iter().any(|found| found.fingerprint().starts_with("I11:too-few-copies"))
+    };
+    assert!(copies_on(|nodes| nodes.disks[0]), "a disk of Arb holds no copy of the tee");
+    assert!(!copies_on(|nodes| nodes.edges[1]));
+}
+
+#[test]
+fn a_scrub_that_skips_files_is_overdue_before_anything_rots() {
+    let longer = |small: &str| {
+        let small = small.replace(r#""run_for": "2d""#, r#""run_for": "10d""#);
+        small.replace("recompaction-overwrites", "scrub-skips-compacted").replace("recovered", "clean")
+    };
+    let judged = judged(longer, |_| {});
+    let late = judged.violations.iter().filter(|found| found.fingerprint().starts_with("I13:scrub-overdue"));
+    assert!(late.count() > 0, "{:?}", judged.violations);
 }
 
 #[test]

@@ -32,8 +32,9 @@ impl Deadlines {
         Deadlines { hints: BTreeMap::new(), nightly: NightlyCompactionChecker::default(), comparisons }
     }
 
+    /// Records a hint that was created. The last creation counts: numbers of hints are used again after a boot.
     pub fn hint_created(&mut self, node: NodeId, path: String, at_ms: i64) {
-        self.hints.entry((node, path)).or_insert(at_ms);
+        self.hints.insert((node, path), at_ms);
     }
 }
 
@@ -54,6 +55,7 @@ impl OracleChecker {
         self.check_hints(world, nodes, &now);
         self.check_nightly_jobs(world, nodes, &now);
         self.check_copies(world, nodes, &now);
+        self.check_reports(world, nodes, &now);
     }
 
     /// Checks hints as their processes see them: a hint whose removal is not durable returns only after a crash.

@@ -65,7 +65,7 @@ impl OracleChecker {
         let unnoticed = self.corruption.check(&accountable_disks, is_excused, &now);
         self.report(unnoticed);
         let unread = {
-            let reads = lock(&self.segment_reads);
+            let reads = lock(&self.observed_reads);
             let read_ms =
                 |disk: &str, project_day, id| reads.since_ms(world.node_named(disk)?, project_day, id);
             let excused = |disk: &str| self.excuses.for_job(&self.job_dependencies.copy(disk));

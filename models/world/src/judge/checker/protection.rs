@@ -7,11 +7,13 @@ use crate::judge::disk_views::{days_of, store_view, view_of};
 use crate::mutex::lock;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
-use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill};
+use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill, i13_holds};
 use latent_oracle::reader::gaps::OpenGaps;
 use latent_oracle::{CheckContext, ClusterSnapshot, DiskView, ProjectDay, ReadView, day};
-use latent_ports::UnixMs;
+use latent_ports::{NodeId, UnixMs};
 use std::collections::BTreeSet;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// Events of requests in open gaps of the tee, as production holds them: by design, only production has them until
 /// the next backup.
@@ -122,7 +124,7 @@ impl OracleChecker {
         let Some(mut retention) = self.tee else { return };
         self.apply_fault_log(world, nodes);
         let now = self.check_context(world, stage, false);
-        let forget_before_ms = now.at_ms - retention.retention_ms - 86_400_000;
+        let forget_before_ms = now.at_ms - retention.retention_ms - DAY_MS;
         let store_name = nodes.tee_store.map(|store| world.node_name(store));
         if let Some(emptied_ms) = store_name.as_deref().and_then(|name| self.emptied_ms.get(name)) {
             // The plan removed the contents of the store.
@@ -135,6 +137,11 @@ impl OracleChecker {
             .map(|node| store_view(world, *node, &self.store_log))
             .collect();
         retention.undisturbed_since_ms = self.tee_disturbed_until_ms(&now, &disks).unwrap_or(i64::MIN / 2);
+        let store = disks.iter().find(|disk| store_name.as_deref() == Some(disk.name.as_str()));
+        if let (Some(view), Some(node)) = (store, nodes.tee_store) {
+            self.check_tee_scrub(node, view, &now);
+            self.check_holds(world, nodes, view, &now);
+        }
         let client_state = self.client_state.clone();
         let mut ledger = lock(&client_state.ledger);
         let mut found = match nodes.tee_store {
@@ -153,6 +160,43 @@ impl OracleChecker {
         found.extend(self.space.check_tee(&disks, self.limits, excused, &now));
         ledger.prune_acked_requests(forget_before_ms);
         drop(ledger);
+        self.report(found);
+    }
+
+    /// Checks that the tee store reads its objects again.
+    fn check_tee_scrub(&mut self, node: NodeId, store: &DiskView, now: &CheckContext) {
+        if self.store_log.is_tampered(node) {
+            return;
+        }
+        let excused = self.excuses.for_job(&self.job_dependencies.tee_expiry());
+        let unread = {
+            let reads = lock(&self.observed_reads);
+            self.tee_scrubs.check(store, |path| reads.object_since_ms(node, path), &excused, now)
+        };
+        self.report(unread.into_iter().collect());
+    }
+
+    /// Checks that holds stand until their days are whole. The audit knows only what the tee holds: it is not judged where
+    /// requests are let through without the tee, nor after a fault damaged the tee, nor for days that are partly older
+    /// than the tee.
+    fn check_holds(&mut self, world: &World, nodes: &NodeIds, store: &DiskView, now: &CheckContext) {
+        let Some(tee) = &self.tee else { return };
+        let oldest_day = (now.at_ms - tee.retention_ms).div_euclid(DAY_MS) + 2;
+        let mut ended = self.holds.ended(store.files.iter().map(|file| file.path.as_str()), now.at_ms);
+        ended.retain(|hold| i64::from(hold.day) > oldest_day);
+        let is_damaged = {
+            let fault_log = lock(&self.fault_log);
+            let mut tee = nodes.edges.iter().chain(&nodes.tee_store);
+            tee.any(|node| fault_log.unsound.contains_key(&*world.node_name(*node)))
+        };
+        if ended.is_empty() || is_damaged || !self.is_tee_complete {
+            return;
+        }
+        let days = ended.iter().map(i13_holds::project_day).collect();
+        self.check_days(world, nodes, days, "hourly");
+        let lacking = self.lacking();
+        let early = ended.iter().filter(|hold| lacking.contains(&i13_holds::project_day(hold)));
+        let found = early.map(|hold| i13_holds::released_early(hold, now)).collect();
         self.report(found);
     }
 

@@ -4,7 +4,9 @@ use super::in_context::ArbitraryIn;
 use super::quiet_scenario::{DAY_MS, HOUR_MS, MINUTE_MS, QuietScenario, span_ms};
 use crate::scenario::{ClockError, LoadPattern};
 use arbitrary::{Result, Unstructured};
+use latent_engine::Timestamp;
 use latent_nemesis::Choices;
+use std::time::Duration;
 
 /// The load patterns, each in about every sixth run.
 pub(super) struct LoadPatterns(pub Vec<LoadPattern>);
@@ -61,9 +63,13 @@ fn backlog(quiet: &QuietScenario, bytes: &mut Unstructured<'_>) -> LoadPattern {
     LoadPattern::Backlog { project: project(quiet, bytes) }
 }
 
-/// Half of the times the customer falls silent in the second half of the run, and so before most of what protects it runs.
+/// The customer falls silent after the first quarter of the run, so that there is something to protect, and half of the
+/// times before most of what protects it runs.
 fn silence(quiet: &QuietScenario, bytes: &mut Unstructured<'_>) -> LoadPattern {
     let spare_ms = bytes.pick(&[HOUR_MS, DAY_MS, 3 * DAY_MS]);
-    let from = quiet.instant(bytes, spare_ms);
+    let QuietScenario(scenario) = quiet;
+    let run_ms = i64::try_from(scenario.run_for.0.as_millis()).unwrap_or(0);
+    let earliest = Timestamp(scenario.start.0 + Duration::from_millis(run_ms.unsigned_abs() / 4));
+    let from = quiet.instant(bytes, spare_ms).max(earliest);
     LoadPattern::Silence { from, project: Some(quiet.project(bytes)) }
 }

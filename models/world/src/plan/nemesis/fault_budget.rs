@@ -12,15 +12,15 @@ use crate::scenario::{FaultBudget, NodeNames, WorldConfig};
 use latent_engine::sim::Fault;
 use latent_engine::{Scenario, humanize};
 use latent_nemesis::{Budget, BudgetExcess, BudgetGroup};
+use latent_oracle::invariants::i13_scrub::DAYS_PER_NIGHT;
 
-/// Number of days of a project that a disk scrubs per night; of more than three nights' worth, each has its turn
-/// later.
-const DAYS_SCRUBBED_PER_NIGHT: i64 = 6;
 const DAY_MS: i64 = 86_400_000;
 
-/// Returns [`REPAIRED_AFTER_MS`], or more in a run of more than two weeks.
+/// Returns [`REPAIRED_AFTER_MS`], or more in a run of more than two weeks: of more days than three nights scrub, each
+/// has its turn later.
 fn repaired_after_ms(run_ms: i64) -> i64 {
-    let nights = (run_ms / DAY_MS + DAYS_SCRUBBED_PER_NIGHT) / DAYS_SCRUBBED_PER_NIGHT;
+    let days_per_night = DAYS_PER_NIGHT as i64;
+    let nights = (run_ms / DAY_MS + days_per_night) / days_per_night;
     REPAIRED_AFTER_MS.max((nights + 1) * DAY_MS)
 }
 
