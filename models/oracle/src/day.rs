@@ -163,7 +163,7 @@ impl ProjectZones {
     }
 
     /// Returns the end of the project's day that contains `at_ms`: its next midnight, or a bound of 49 h if there is
-    /// none.
+    /// none. After a change of the zone it is the first midnight of the new zone.
     ///
     /// # Errors
     /// A project without zones, or a time outside the calendar.
@@ -180,7 +180,11 @@ impl ProjectZones {
                 false => before_ms = middle_ms,
             }
         }
-        Ok(after_ms)
+        let history = self.history.get(&project).map_or(&[][..], Vec::as_slice);
+        match history.iter().find(|(since_ms, _)| (at_ms + 1..after_ms).contains(since_ms)) {
+            Some((since_ms, _)) => self.next_midnight_ms(project, *since_ms),
+            None => Ok(after_ms),
+        }
     }
 
     fn zone_at(&self, project: u32, received_ms: i64) -> Result<Tz, ZoneError> {

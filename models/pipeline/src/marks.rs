@@ -73,6 +73,8 @@ latent_ports::marks! {
     BACKUP_PROJECT_FAILED = "backup.project-failed";
     /// No data center has a segment any more that the last backup held.
     BACKUP_SEGMENT_LOST = "backup.segment-lost";
+    /// A backup leaves out segments of earlier ones that only a data center has that does not respond.
+    BACKUP_SEGMENTS_POSTPONED = "backup.segments-postponed";
     /// A backup began.
     BACKUP_STARTED = "backup.started";
     /// A compaction's output took the place of its inputs.

@@ -90,12 +90,18 @@ impl ZoneHistory {
         begin.map_or(UnixMs(i64::MAX), |zoned| UnixMs(zoned.timestamp().as_millisecond()))
     }
 
-    /// Returns the first midnight after `now`: the end of the day of `now`.
+    /// Returns the first midnight after `now`: the end of the day of `now`. If the zone changes before, it is the first
+    /// midnight of the new zone.
     #[must_use]
     pub fn next_midnight(&self, now: UnixMs) -> UnixMs {
         let today = self.day(now, now);
-        let next = self.begins(Day(today.0 + 1), now);
-        if next > now { next } else { self.begins(Day(today.0 + 2), now) }
+        let tomorrow = self.begins(Day(today.0 + 1), now);
+        let next = if tomorrow > now { tomorrow } else { self.begins(Day(today.0 + 2), now) };
+        let mut changes = self.changes.iter().map(|(since, _)| *since);
+        match changes.find(|since| now < *since && *since < next) {
+            Some(change) => self.next_midnight(change),
+            None => next,
+        }
     }
 }
 

@@ -101,14 +101,8 @@ impl<'a> WorldRun<'a> {
         marks: MarkPolicy,
     ) -> WorldRun<'a> {
         let state = RunState::new(plan, scenario, world, progress, marks);
-        let zones = plan
-            .tenants
-            .iter()
-            .map(|tenant| {
-                let zones = ZoneHistory::constant(&tenant.zone);
-                (tenant.workload.project, zones.expect("zones were checked with the scenario"))
-            })
-            .collect();
+        let zones = plan.tenants.iter().map(|tenant| (tenant.workload.project, plan.zone_history(tenant)));
+        let zones = zones.collect();
         WorldRun {
             judge: Judge::new(state.judge_inputs()),
             releases: releases(&scenario.config),

@@ -1,6 +1,6 @@
 //! I13: a hold for a damaged day stands until the day is whole again.
 //!
-//! A hold keeps what can repair a day from expiring. Whoever releases it says that the day is intact. So a hold that
+//! A hold keeps what can repair a day from expiring. Its release says that the day is intact. So a hold that
 //! ends while production lacks events of its day is a false statement, although nothing is lost yet.
 //!
 //! Documented in docs/invariants.md#i13.

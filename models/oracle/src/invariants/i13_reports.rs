@@ -1,6 +1,6 @@
 //! I13: a guard that finds that work was not done reports it to the operator, in time.
 //!
-//! A fault excuses work that is late. It does not excuse silence: whoever watches the work runs elsewhere. So a state
+//! A fault excuses work that is late. It does not excuse silence: the guard of the work runs elsewhere. So a state
 //! that a guard must report is held against the alarms that reached the operator, whether or not anything is lost.
 //!
 //! Not covered: a report of a state that ends before its time.

@@ -3,7 +3,7 @@
 //! A rotten object whose second copy still stands is repaired only if somebody reads it. So a scrub that never gets to
 //! some objects is a mistake before anything rots.
 //!
-//! A read of the first bytes counts as one of the whole object, whoever reads it.
+//! A read of the first bytes counts as one of the whole object, by the scrub or by any other reader.
 //!
 //! Documented in docs/invariants.md#i13.
 

@@ -24,10 +24,12 @@ struct ExportLine<'a> {
 const MEMBER: &str = "\"mp_processing_time_ms\":";
 
 /// Reads an export and groups it by day: each line belongs to the day of its time in the project's zone at the event's
-/// arrival. `path` is used in errors.
+/// arrival. `path` is used in errors; their offset is the line number, from 1.
 ///
 /// # Errors
-/// As [`read`]; a line whose time is on no day of the calendar.
+/// A line that does not hold an event, has white space between tokens, lacks the appended member or is unterminated, or
+/// whose time is on no day of the calendar; lines not sorted by (day, time, key). Lines of a day with equal times and
+/// without `$insert_id` may be in any order, since the export does not show their keys.
 pub fn read_by_day(
     cache: &mut DecodeCache,
     zones: &ProjectZones,
@@ -41,7 +43,13 @@ pub fn read_by_day(
         let day = day.map_err(|error| {
             ReadError::new(path, (line, ReadErrorKind::MalformedEvent(error.to_string())))
         })?;
-        by_day.entry(ProjectDay { project, day }).or_default().push(record);
+        let is_latest = by_day.keys().next_back().is_none_or(|latest| latest.day <= day);
+        let of_day = by_day.entry(ProjectDay { project, day }).or_default();
+        if !is_latest || of_day.last().is_some_and(|last| is_before(&record, last)) {
+            let flaw = ReadErrorKind::RuleViolated("lines are not sorted by day, time and key");
+            return Err(ReadError::new(path, (line, flaw)));
+        }
+        of_day.push(record);
     }
     Ok(by_day
         .into_iter()
@@ -49,13 +57,8 @@ pub fn read_by_day(
         .collect())
 }
 
-/// Reads an export. `path` is used in errors; their offset is the line number, from 1.
-///
-/// # Errors
-/// A line that does not hold an event, has white space between tokens, lacks the appended member or is unterminated;
-/// lines not sorted by (time, key). Lines with equal times and without `$insert_id` may be in any order, since the
-/// export does not show their keys.
-pub fn read(path: &str, body: &[u8]) -> Result<Vec<StoredRecord>, ReadError> {
+/// Reads the lines of an export, in any order.
+pub(crate) fn read(path: &str, body: &[u8]) -> Result<Vec<StoredRecord>, ReadError> {
     let mut records: Vec<StoredRecord> = Vec::new();
     let text = std::str::from_utf8(body).map_err(|error| {
         ReadError::new(path, (error.valid_up_to() as u64, ReadErrorKind::MalformedJson("not UTF-8".into())))
@@ -65,10 +68,6 @@ pub fn read(path: &str, body: &[u8]) -> Result<Vec<StoredRecord>, ReadError> {
             line.strip_suffix('\n').ok_or(ReadErrorKind::RuleViolated("the last line is unterminated"));
         let record = record.and_then(|line| read_line(line, number));
         let record = record.map_err(|flaw| ReadError::new(path, (u64::from(number), flaw)))?;
-        if records.last().is_some_and(|last| is_before(&record, last)) {
-            let flaw = ReadErrorKind::RuleViolated("lines are not sorted by time and key");
-            return Err(ReadError::new(path, (u64::from(number), flaw)));
-        }
         records.push(record);
     }
     Ok(records)
@@ -129,13 +128,22 @@ mod tests {
                 "{{\"event\":\"a\",\"properties\":{{\"$insert_id\":\"{id}\",\"time\":{time},\"mp_processing_time_ms\":1}}}}\n"
             )
         };
-        assert_eq!(read("export", b"").unwrap().len(), 0);
-        assert_eq!(read("export", (line("i", 1) + &line("i", 2)).as_bytes()).unwrap().len(), 2);
-        let wrong = read("export", (line("i", 2) + &line("i", 1)).as_bytes()).unwrap_err();
-        assert_eq!(
-            (wrong.offset, wrong.kind),
-            (2, ReadErrorKind::RuleViolated("lines are not sorted by time and key"))
-        );
+        let mut zones = ProjectZones::default();
+        zones.set(17, 0, "Etc/UTC").unwrap();
+        let lines = |lines: &[String]| {
+            let days =
+                read_by_day(&mut DecodeCache::default(), &zones, 17, "export", lines.concat().as_bytes());
+            days.map(|days| days.values().map(|day| day.events.len()).sum::<usize>())
+        };
+        assert_eq!(lines(&[]).unwrap(), 0);
+        assert_eq!(lines(&[line("i", 1), line("j", 1), line("i", 2), line("a", 86_400)]).unwrap(), 4);
+        for wrong in
+            [[line("i", 2), line("i", 1)], [line("j", 1), line("i", 1)], [line("i", 86_400), line("i", 1)]]
+        {
+            let wrong = lines(&wrong).unwrap_err();
+            let kind = ReadErrorKind::RuleViolated("lines are not sorted by day, time and key");
+            assert_eq!((wrong.offset, wrong.kind), (2, kind));
+        }
         assert!(read("export", b"{\"event\":\"a\",\"properties\":{}}\n").is_err());
     }
 

@@ -19,7 +19,7 @@
 //! Not covered: a project directory that was removed while no process held it in memory.
 
 use super::api::{ArbFailure, ArbResponse};
-use super::log::{DurableLog, OpenedLog, UntrustedLogs};
+use super::log::{DurableLog, HeaderTime, OpenedLog, UntrustedLogs};
 use crate::marks;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_ports::{Clock, DirEntry, Disk, DiskErrorKind, Env, Mark, NodeId, OpenMode};
@@ -131,7 +131,9 @@ impl<E: Env> Leases<E> {
         floor: u64,
     ) -> Result<OpenedLease<<E::Disk as Disk>::File>, ArbFailure> {
         let path = path(project);
-        let mut opened = DurableLog::open_with_tail(env.disk(), &path, HEADER, &self.untrusted).await?;
+        let mut opened =
+            DurableLog::open_with_tail(env.disk(), &path, HEADER, HeaderTime::AfterName, &self.untrusted)
+                .await?;
         if opened.torn_bytes == 0 {
             opened.repair(&self.untrusted).await?;
         }

@@ -74,6 +74,15 @@ pub(super) async fn create_if_absent<D: Disk>(
     }
 }
 
+/// When a log gets its header, which decides what a missing one means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeaderTime {
+    /// Before its name ([`create_if_absent`]): a log without a header has lost it.
+    BeforeName,
+    /// After its name: a crash may come between.
+    AfterName,
+}
+
 /// A log as it was found.
 pub(super) struct OpenedLog<F> {
     pub log: DurableLog<F>,
@@ -117,7 +126,19 @@ impl<F: File> DurableLog<F> {
         header: &'static [u8],
         untrusted: &UntrustedLogs,
     ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
-        let mut opened = Self::open_with_tail(disk, path, header, untrusted).await?;
+        let mut opened = Self::open_with_tail(disk, path, header, HeaderTime::AfterName, untrusted).await?;
+        opened.repair(untrusted).await?;
+        Ok((opened.log, opened.payloads))
+    }
+
+    /// As [`DurableLog::open`], for a log that [`create_if_absent`] created.
+    pub(super) async fn open_created<D: Disk<File = F>>(
+        disk: &D,
+        path: &str,
+        header: &'static [u8],
+        untrusted: &UntrustedLogs,
+    ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
+        let mut opened = Self::open_with_tail(disk, path, header, HeaderTime::BeforeName, untrusted).await?;
         opened.repair(untrusted).await?;
         Ok((opened.log, opened.payloads))
     }
@@ -127,13 +148,14 @@ impl<F: File> DurableLog<F> {
         disk: &D,
         path: &str,
         header: &'static [u8],
+        header_time: HeaderTime,
         untrusted: &UntrustedLogs,
     ) -> Result<OpenedLog<F>, ArbFailure> {
         if untrusted.contains(path) {
             rewrite(disk, path, header).await?;
             untrusted.remove(path);
         }
-        let opened = Self::open_trusted(disk, path, header).await;
+        let opened = Self::open_trusted(disk, path, header, header_time).await;
         if let Err(ArbFailure::Disk(_)) = &opened {
             untrusted.insert(path);
         }
@@ -144,6 +166,7 @@ impl<F: File> DurableLog<F> {
         disk: &D,
         path: &str,
         header: &'static [u8],
+        header_time: HeaderTime,
     ) -> Result<OpenedLog<F>, ArbFailure> {
         let file = disk.open(path, OpenMode::Create).await.map_err(ArbFailure::from)?;
         let size = file.size_bytes().await?;
@@ -157,7 +180,8 @@ impl<F: File> DurableLog<F> {
             is_cut_by_full_disk: false,
         };
         let unwritten = bytes.iter().all(|byte| *byte == 0);
-        if bytes.len() < header.len() || unwritten {
+        let has_no_header = bytes.len() < header.len() || unwritten;
+        if has_no_header && header_time == HeaderTime::AfterName {
             // Interrupted while it was created: nothing in it was ever acknowledged.
             log.is_tail_unknown = size > 0;
             return Ok(OpenedLog { log, payloads: Vec::new(), torn_bytes: size });

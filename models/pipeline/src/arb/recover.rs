@@ -101,7 +101,7 @@ impl<E: Env> ArbStore<E> {
         let dir = day_dir(project, day);
         let path = format!("{dir}/manifest");
         create_if_absent(disk, &path, MANIFEST_HEADER).await?;
-        let (log, edits) = DurableLog::open(disk, &path, MANIFEST_HEADER, &self.untrusted).await?;
+        let (log, edits) = DurableLog::open_created(disk, &path, MANIFEST_HEADER, &self.untrusted).await?;
         let mut manifest = Manifest::default();
         for edit in edits {
             let edit: ManifestEdit = serde_json::from_slice(&edit)

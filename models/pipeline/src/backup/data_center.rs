@@ -174,14 +174,35 @@ impl<E: Env> DataCenter<E> {
     }
 }
 
-/// Copies segments of these days that a data center lacks from the others. A data center that still lacks one is marked
-/// as failed, unless no data center has it and `all` were queried: those hashes are returned.
+/// Segments that some data center lacks and no other provided.
+#[derive(Debug, Default)]
+pub(super) struct LackingSegments {
+    /// Segments that no data center has.
+    pub gone: BTreeSet<String>,
+    /// Segments that none of those that respond has, while another does not respond.
+    pub waiting: BTreeSet<String>,
+    /// The data centers that lack a waiting segment, by index.
+    lacking: BTreeMap<usize, String>,
+}
+
+impl LackingSegments {
+    /// Marks the data centers that lack a waiting segment as failed.
+    pub fn fail<E: Env>(self, data_centers: &mut [DataCenter<E>]) {
+        for (index, hash) in self.lacking {
+            let data_center = data_centers[index].number;
+            data_centers[index].failed = Some(BackupError::MissingSegment { data_center, hash });
+        }
+    }
+}
+
+/// Copies segments of these days that a data center lacks from the others. `all` tells whether every data center
+/// responds: then a segment that none of them has is gone.
 pub(super) async fn replicate_segments<E: Env>(
     data_centers: &mut [DataCenter<E>],
     all: bool,
     days: &[CatalogDay],
-) -> BTreeSet<String> {
-    let mut gone = BTreeSet::new();
+) -> LackingSegments {
+    let mut lacking = LackingSegments::default();
     for segment in days.iter().flat_map(|day| &day.segments) {
         for index in 0..data_centers.len() {
             let one = &mut data_centers[index];
@@ -190,15 +211,15 @@ pub(super) async fn replicate_segments<E: Env>(
             }
             match read_from_others(data_centers, index, &segment.hash).await {
                 Some(Some(bytes)) => data_centers[index].put(segment, &bytes).await,
-                Some(None) if all => drop(gone.insert(segment.hash.clone())),
+                Some(None) if all => drop(lacking.gone.insert(segment.hash.clone())),
                 _ => {
-                    let (data_center, hash) = (data_centers[index].number, segment.hash.clone());
-                    data_centers[index].failed = Some(BackupError::MissingSegment { data_center, hash });
+                    lacking.waiting.insert(segment.hash.clone());
+                    lacking.lacking.entry(index).or_insert_with(|| segment.hash.clone());
                 }
             }
         }
     }
-    gone
+    lacking
 }
 
 /// Reads a segment from any data center but one; `Some(None)` when none has it, `None` when one could not be queried.

@@ -10,24 +10,23 @@
 //! new catalog, and only these are retried. A backup needs at least one data center that knows the newest backup.
 
 use super::catalog::{CATALOGS, Catalog, FORMAT};
-use super::data_center::{DataCenter, replicate_segments};
+use super::data_center::{DataCenter, LackingSegments, replicate_segments};
 use super::error::BackupError;
 use super::expire::CatalogExpiry;
+use super::first_boot::first_boot;
 use super::missing_keys::missing_keys;
 use super::project_copy;
 use super::restore::BackupReader;
 use super::shrink_guard::{BackupBaseline, MissingKeys, ProductionDays};
 use super::state::{BackupRound, BackupState, WrittenCatalog};
 use crate::alarms::{Alarm, AlarmSender, RetentionTarget, report_refused_retention};
-use crate::arb::api::ArbFailure;
-use crate::arb::log::{DurableLog, UntrustedLogs};
 use crate::config::{BackupConfig, BootConfig};
 use crate::marks;
 use crate::median_clock::median_time;
 use crate::release::Bug;
 use crate::schedule::{MAX_SLEEP, MedianClock};
 use bytes::Bytes;
-use latent_ports::{Clock, Disk, Env, Mark, NodeId, UnixMs};
+use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
 use latent_storekit::object_store::{ObjectStore, StoreRetryPolicy};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,6 +35,9 @@ use std::time::Duration;
 pub const POSITION_SLACK: Duration = Duration::from_secs(5 * 60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
+/// Number of failed attempts after which a backup is taken without the segments that only a data center has that does
+/// not respond.
+const MAX_ATTEMPTS_WITH_ALL_SEGMENTS: u32 = 3;
 
 /// Boots the backup node: takes a backup at each interval, until the node dies.
 pub async fn run<E: Env>(env: E, boot: BootConfig) {
@@ -80,30 +82,6 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
             }
         }
     }
-}
-
-/// Returns the time of this node's first boot, from its disk, so that restarts do not postpone the first backup
-/// repeatedly. A disk failure postpones it once.
-async fn first_boot<E: Env>(env: &E, now: UnixMs) -> UnixMs {
-    match read_or_write_first_boot(env, now).await {
-        Ok(first) => first,
-        Err(error) => {
-            env.mark(Mark { name: marks::BACKUP_FIRST_BOOT_UNKNOWN, subject: &error.to_string() });
-            now
-        }
-    }
-}
-
-async fn read_or_write_first_boot<E: Env>(env: &E, now: UnixMs) -> Result<UnixMs, ArbFailure> {
-    let (mut log, frames) =
-        DurableLog::open(env.disk(), "first-boot", b"LBKPBOT1", &UntrustedLogs::default()).await?;
-    let noted = frames.first().and_then(|frame| frame.first_chunk::<8>());
-    if noted.is_none() {
-        log.append(&now.0.to_le_bytes()).await?;
-    }
-    // Also if the record existed: an earlier boot may have failed at this step.
-    env.disk().sync_dir("").await?;
-    Ok(noted.map_or(now, |noted| UnixMs(i64::from_le_bytes(*noted))))
 }
 
 fn stores<E: Env>(env: &E, config: &BackupConfig) -> Vec<ObjectStore<E>> {
@@ -170,8 +148,9 @@ async fn attempt<E: Env>(
         (true, Some(error)) => Err(error.clone()),
         _ => state.read_newest_catalogs(env, &boot.cluster, &data_centers, now).await,
     };
+    let failures = unopened.into_iter().collect();
     let mut attempt =
-        BackupAttempt { env, boot, config, alarms, state, now, failures: unopened.into_iter().collect() };
+        BackupAttempt { env, boot, config, alarms, state, now, failures, postponed: BTreeSet::new() };
     if let Err(error) = catalogs_read {
         attempt.state.close(data_centers);
         return Err(error);
@@ -192,6 +171,8 @@ pub(super) struct BackupAttempt<'a, E> {
     now: UnixMs,
     /// Errors so far, in order.
     failures: Vec<BackupError>,
+    /// Projects with segments of earlier backups that this one leaves out.
+    postponed: BTreeSet<u32>,
 }
 
 impl<E: Env> BackupAttempt<'_, E> {
@@ -285,16 +266,22 @@ impl<E: Env> BackupAttempt<'_, E> {
         found: &ProductionDays,
         data_centers: &mut [DataCenter<E>],
     ) -> Result<(WrittenCatalog, BackupBaseline), BackupError> {
-        let lacking = self.compare(found).await;
+        let missing_keys = self.compare(found).await;
         let all = data_centers.len() == self.config.data_centers.len();
         let is_obtainable = |hash: &str| !all || data_centers.iter().any(|one| one.lists(hash));
         self.state.baseline.add_projects(round.todo.iter().copied());
-        let mut plan = self.state.baseline.plan(round.position_ms, found, &lacking, is_obtainable);
-        let gone = replicate_segments(data_centers, all, &plan.days).await;
-        for (project, day) in plan.drop_segments(&gone, found) {
+        let mut plan = self.state.baseline.plan(round.position_ms, found, &missing_keys, is_obtainable);
+        let mut lacking = replicate_segments(data_centers, all, &plan.days).await;
+        for (project, day) in plan.drop_segments(&lacking.gone, found) {
             self.env.mark(Mark { name: marks::BACKUP_SEGMENT_LOST, subject: "" });
             self.alarms.raise(Alarm::BackupDamaged { project, day });
         }
+        if !lacking.waiting.is_empty() && self.state.consecutive_failures >= MAX_ATTEMPTS_WITH_ALL_SEGMENTS {
+            self.postponed = plan.postpone_segments(&lacking.waiting, found);
+            self.env.mark(Mark { name: marks::BACKUP_SEGMENTS_POSTPONED, subject: "" });
+            lacking = LackingSegments::default();
+        }
+        lacking.fail(data_centers);
         for alarm in std::mem::take(&mut plan.alarms) {
             self.env.mark(Mark { name: marks::BACKUP_PRODUCTION_SHRANK, subject: "" });
             self.alarms.raise(alarm);
@@ -316,7 +303,7 @@ impl<E: Env> BackupAttempt<'_, E> {
         let lacks_it = |one: &&mut DataCenter<E>| !written.reached.contains(&one.node());
         if data_centers.iter_mut().filter(lacks_it).count() > 0 {
             // The catalog exists elsewhere already, so a segment that no data center can provide is an error here.
-            replicate_segments(data_centers, false, &written.catalog.days).await;
+            replicate_segments(data_centers, false, &written.catalog.days).await.fail(data_centers);
         }
         for data_center in data_centers.iter_mut() {
             if data_center.is_up() && !written.reached.contains(&data_center.node()) {
@@ -348,12 +335,18 @@ impl<E: Env> BackupAttempt<'_, E> {
 
     /// Raises an alarm once for each project that stays behind.
     fn raise_lagging(&mut self, round: &BackupRound) {
-        let behind = round.todo.iter().map(|project| {
+        let behind = round.todo.union(&self.postponed).map(|project| {
             let failure = self.failures.iter().find(|failure| failure.project() == Some(*project));
+            let why = match self.postponed.contains(project) {
+                true => {
+                    "segments of earlier backups are only in a data center that does not respond".to_owned()
+                }
+                false => failure.map(ToString::to_string).unwrap_or_default(),
+            };
             Alarm::BackupLagging {
                 project: *project,
                 position_ms: self.state.baseline.position_of(*project),
-                why: failure.map(ToString::to_string).unwrap_or_default(),
+                why,
             }
         });
         let behind = behind.collect();

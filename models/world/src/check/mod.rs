@@ -50,6 +50,7 @@ pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
             problems.push(ScenarioProblem::at(format!("/zones/{index}/zone"), message, hint));
         }
     }
+    problems.extend(check_zone_edits(scenario));
     problems.extend(check_tenants(config));
     problems.extend(check_protection(scenario));
     problems.extend(check_releases(scenario));
@@ -81,6 +82,29 @@ fn check_topology(config: &WorldConfig) -> Vec<ScenarioProblem> {
             ),
             format!("write a number from 1 to {}", topology.copies),
         ));
+    }
+    problems
+}
+
+fn check_zone_edits(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
+    let customers: u32 = scenario.config.tenants.iter().map(|class| class.count).sum();
+    let mut problems = Vec::new();
+    for (index, edit) in scenario.config.zone_edits.iter().enumerate() {
+        if ZoneHistory::constant(&edit.zone).is_err() {
+            let message = format!("no time zone is called '{}'", edit.zone);
+            let hint = "write a name of the IANA database, such as America/Los_Angeles";
+            problems.push(ScenarioProblem::at(format!("/zone_edits/{index}/zone"), message, hint));
+        }
+        if edit.project == 0 || edit.project > customers {
+            let message = format!("there is no project {}", edit.project);
+            let hint = format!("write a number from 1 to {customers}");
+            problems.push(ScenarioProblem::at(format!("/zone_edits/{index}/project"), message, hint));
+        }
+        if edit.at < scenario.start || edit.at > scenario.end() {
+            let message = "the time is outside of the run";
+            let hint = "write a time from the start of the run to its end";
+            problems.push(ScenarioProblem::at(format!("/zone_edits/{index}/at"), message, hint));
+        }
     }
     problems
 }

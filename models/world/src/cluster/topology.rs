@@ -20,7 +20,6 @@ use latent_pipeline::config::{
     AuditConfig, BackupConfig, BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig,
     TeeStoreConfig,
 };
-use latent_pipeline::zone::ZoneHistory;
 use latent_pipeline::{Role, boot_with_interceptor};
 use latent_ports::{Env, NodeId};
 use std::collections::BTreeMap;
@@ -251,7 +250,7 @@ fn cluster(scenario: &Scenario<WorldConfig>, plan: &WorldPlan, nodes: &NodeIds) 
     let mut by_token = BTreeMap::new();
     for tenant in &plan.tenants {
         let id = tenant.workload.project;
-        let zones = ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario");
+        let zones = plan.zone_history(tenant);
         let (token, secret) = (tenant.workload.token.clone(), tenant.workload.secret.clone());
         by_token.insert(token.clone(), id);
         projects.insert(id, Project { id, token, secret, zones });

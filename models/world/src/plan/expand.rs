@@ -51,7 +51,17 @@ pub(crate) fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
     exports.sort_by_key(|export| (export.at_ms, export.project));
     let faults = nemesis::draw(scenario, seed);
     let operations = config.operations.clone();
-    WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills, exports, faults, operations }
+    let zone_edits = config.zone_edits.clone();
+    WorldPlan {
+        seed,
+        tenants,
+        clock_offset_ms: CLOCK_OFFSET_MS,
+        drills,
+        exports,
+        faults,
+        operations,
+        zone_edits,
+    }
 }
 
 /// Distributes a class over the zones evenly by weight, from a start position that the seed selects. Because zones

@@ -6,10 +6,11 @@
 use super::drill_schedule::PlannedDrill;
 use super::load::{self, ClientRetryPolicy};
 use super::workload::{ExplicitRequest, WorkloadSpec};
-use crate::scenario::Operation;
+use crate::scenario::{Operation, ZoneEdit};
 use latent_engine::humanize;
 use latent_engine::sim::Fault;
-use latent_pipeline::zone::Day;
+use latent_pipeline::zone::{Day, ZoneHistory};
+use latent_ports::UnixMs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,6 +34,9 @@ pub struct WorldPlan {
     /// Planned operator actions.
     #[serde(default)]
     pub operations: Vec<Operation>,
+    /// Changes of time zones by customers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zone_edits: Vec<ZoneEdit>,
 }
 
 /// A customer with one project.
@@ -73,6 +77,22 @@ impl WorldPlan {
         self.tenants.iter().find(|tenant| tenant.workload.project == project)
     }
 
+    /// Returns the zones of a customer's project, each with the time from which it applies, in milliseconds since 1970.
+    pub(crate) fn zones_of<'p>(&'p self, tenant: &'p Tenant) -> impl Iterator<Item = (i64, &'p str)> {
+        let edits = self.zone_edits.iter().filter(|edit| edit.project == tenant.workload.project);
+        std::iter::once((i64::MIN, tenant.zone.as_str()))
+            .chain(edits.map(|edit| (edit.at.0.0, edit.zone.as_str())))
+    }
+
+    /// Returns the zone history of a customer's project, as the system is configured with it.
+    pub(crate) fn zone_history(&self, tenant: &Tenant) -> ZoneHistory {
+        let checked = "zones were checked with the scenario";
+        let first = ZoneHistory::constant(&tenant.zone).expect(checked);
+        self.zones_of(tenant)
+            .skip(1)
+            .fold(first, |history, (since_ms, zone)| history.then(UnixMs(since_ms), zone).expect(checked))
+    }
+
     /// Describes the choices, one per line.
     pub(crate) fn describe(&self) -> Vec<String> {
         let mut zones: BTreeMap<(&str, &str), u32> = BTreeMap::new();
@@ -97,6 +117,9 @@ impl WorldPlan {
                 format!("{}: an operator {}", humanize::moment_ms(it.at.0.0), it.action.describe())
             }),
         );
+        lines.extend(self.zone_edits.iter().map(|edit| {
+            format!("{}: p{} moves to {}", humanize::moment_ms(edit.at.0.0), edit.project, edit.zone)
+        }));
         let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
         for fault in &self.faults {
             *kinds.entry(fault.action.name()).or_default() += 1;

@@ -47,8 +47,10 @@ pub(super) fn ledger_settings(
 pub(super) fn oracle_zones(plan: &WorldPlan) -> ProjectZones {
     let mut zones = ProjectZones::default();
     for tenant in &plan.tenants {
-        let set = zones.set(tenant.workload.project, i64::MIN, &tenant.zone);
-        set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.workload.project));
+        for (since_ms, zone) in plan.zones_of(tenant) {
+            let set = zones.set(tenant.workload.project, since_ms, zone);
+            set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.workload.project));
+        }
     }
     zones
 }

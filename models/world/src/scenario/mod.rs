@@ -25,5 +25,5 @@ pub(crate) use world_config::SCRUB_AFTER_MIDNIGHT;
 pub use world_config::{
     AbsentDisk, ApiWeights, AuditSchedule, BackupSchedule, CompactionThresholds, Deploy, DeployTarget,
     OperatorConfig, Protection, ReleaseConfig, TeeFailurePolicy, TeeProtection, TenantClass, Topology,
-    WorldConfig, ZoneShare,
+    WorldConfig, ZoneEdit, ZoneShare,
 };

@@ -43,6 +43,9 @@ pub struct WorldConfig {
     /// Load patterns: bursts, offline devices, retry storms, wrong device clocks, client backlogs. Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub load: Vec<LoadPattern>,
+    /// Changes of time zones by customers. Empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zone_edits: Vec<ZoneEdit>,
     /// The operator who answers alarms. Absent: alarms are not answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<OperatorConfig>,
@@ -142,6 +145,18 @@ pub struct ZoneShare {
     /// Weight relative to the other zones.
     #[schemars(range(max = 1_000_000))]
     pub weight: u32,
+}
+
+/// A customer's change of its time zone. It applies to events that arrive from then on; the days of earlier ones stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneEdit {
+    /// Time from which the new zone applies.
+    pub at: Timestamp,
+    /// Number of the project, from 1.
+    pub project: u32,
+    /// The new zone: a name in the IANA database, such as `Asia/Kathmandu`.
+    pub zone: String,
 }
 
 /// A class of customers with the same traffic profile.

@@ -55,6 +55,7 @@ fn with_run_for(case: &WorldCase, run_for: Duration) -> Option<WorldCase> {
     case.plan.faults.retain(|fault| may_trigger(fault, end_ms, run_for));
     let plan = &mut case.plan.system;
     plan.operations.retain(|operation| operation.at <= end);
+    plan.zone_edits.retain(|edit| edit.at <= end);
     plan.drills.retain(|drill| drill.earliest_ms() < end_ms);
     plan.exports.retain(|export| export.at_ms < end_ms);
     for tenant in &mut plan.tenants {

@@ -1,4 +1,4 @@
-//! Reductions of lists: projects, operations, deploys, drills, exports, loads.
+//! Reductions of lists: projects, operations, zone edits, deploys, drills, exports, loads.
 
 use super::{WorldCase, leave_out, normalized};
 use crate::plan::{Tenant, WorldPlan};
@@ -18,6 +18,7 @@ pub(super) fn without_projects(case: &WorldCase, indices: &BTreeSet<usize>) -> O
     let left: BTreeSet<u32> = plan.tenants.iter().map(|tenant| tenant.workload.project).collect();
     plan.exports.retain(|export| left.contains(&export.project));
     plan.operations.retain_mut(|operation| retain_projects(operation, &left));
+    plan.zone_edits.retain(|edit| left.contains(&edit.project));
     normalized(case)
 }
 
@@ -49,6 +50,14 @@ pub(super) fn operations(case: &WorldCase) -> usize {
 
 pub(super) fn without_operations(case: &WorldCase, indices: &BTreeSet<usize>) -> Option<WorldCase> {
     without_of(case, indices, |plan| &mut plan.operations)
+}
+
+pub(super) fn zone_edits(case: &WorldCase) -> usize {
+    case.plan.system.zone_edits.len()
+}
+
+pub(super) fn without_zone_edits(case: &WorldCase, indices: &BTreeSet<usize>) -> Option<WorldCase> {
+    without_of(case, indices, |plan| &mut plan.zone_edits)
 }
 
 pub(super) fn drills(case: &WorldCase) -> usize {

@@ -37,6 +37,7 @@ pub(crate) fn reductions() -> Vec<ReductionOf<Latent>> {
     vec![
         Remove { what: "projects", count: lists::projects, without: lists::without_projects },
         Remove { what: "operations", count: lists::operations, without: lists::without_operations },
+        Remove { what: "zone edits", count: lists::zone_edits, without: lists::without_zone_edits },
         Remove { what: "deploys", count: lists::deploys, without: lists::without_deploys },
         Remove { what: "drills", count: lists::drills, without: lists::without_drills },
         Remove { what: "exports", count: lists::exports, without: lists::without_exports },
@@ -69,6 +70,7 @@ fn normalized(mut case: WorldCase) -> Option<WorldCase> {
 fn remove_unused(config: &mut WorldConfig, plan: &WorldPlan) {
     config.load.clear();
     config.operations.clear();
+    config.zone_edits.clear();
     (config.drills, config.exports_per_project) = (0, 0);
     let members = |class: &TenantClass| plan.tenants.iter().filter(|it| it.class == class.name).count();
     for class in &mut config.tenants {

@@ -184,6 +184,9 @@ impl OracleChecker {
         let oldest_day = (now.at_ms - tee.retention_ms).div_euclid(DAY_MS) + 2;
         let mut ended = self.holds.ended(store.files.iter().map(|file| file.path.as_str()), now.at_ms);
         ended.retain(|hold| i64::from(hold.day) > oldest_day);
+        // What was lost after the hold ended is not its fault.
+        let lacked = self.lacking();
+        ended.retain(|hold| lacked.contains(&i13_holds::project_day(hold)));
         let is_damaged = {
             let fault_log = lock(&self.fault_log);
             let mut tee = nodes.edges.iter().chain(&nodes.tee_store);
@@ -193,7 +196,7 @@ impl OracleChecker {
             return;
         }
         let days = ended.iter().map(i13_holds::project_day).collect();
-        self.check_days(world, nodes, days, "hourly");
+        self.check_days(world, nodes, days, "day-end");
         let lacking = self.lacking();
         let early = ended.iter().filter(|hold| lacking.contains(&i13_holds::project_day(hold)));
         let found = early.map(|hold| i13_holds::released_early(hold, now)).collect();

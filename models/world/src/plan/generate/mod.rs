@@ -16,7 +16,8 @@
 //! - `in_context`: parts that depend on others.
 //! - `quiet_scenario`: a scenario in which nothing happens, of `calendar`, `customers` (and their traffic) and `world`
 //!   (nodes, compaction, protection).
-//! - `nemesis`, `load`, `operations`: what happens in it: faults, loads, operations and deploys.
+//! - `nemesis`, `load`, `operations`, `zone_edits`: what happens in it: faults, loads, operations and deploys, changes
+//!   of time zones.
 //! - `wild`: a generated scenario with trouble that is longer or larger than any of these.
 
 mod calendar;
@@ -30,6 +31,7 @@ mod quiet_scenario;
 mod tests;
 mod wild;
 mod world;
+mod zone_edits;
 
 use crate::scenario::WorldConfig;
 use arbitrary::{Arbitrary, Result, Unstructured};
@@ -39,6 +41,7 @@ use load::LoadPatterns;
 use nemesis::{Faults, HealWithout};
 use operations::{Deploys, Operations};
 use quiet_scenario::QuietScenario;
+use zone_edits::ZoneEdits;
 
 pub use customers::ZONES;
 pub use wild::WildScenario;
@@ -57,6 +60,7 @@ impl<'a> Arbitrary<'a> for GeneratedScenario {
         let faults = Faults::arbitrary_in(&quiet, bytes)?;
         let faulty = InContext { context: quiet, part: faults };
         let heal_without = HealWithout::arbitrary_in(&faulty, bytes)?;
+        let ZoneEdits(zone_edits) = ZoneEdits::arbitrary_in(&faulty.context, bytes)?;
         let InContext { context: QuietScenario(mut scenario), part: Faults(faults) } = faulty;
         scenario.faults = faults;
         let config = &mut scenario.config;
@@ -65,6 +69,7 @@ impl<'a> Arbitrary<'a> for GeneratedScenario {
         config.deploys = deploys.0;
         config.load = load.0;
         config.heal_without = heal_without.0;
+        config.zone_edits = zone_edits;
         scenario.about = about(&scenario);
         Ok(GeneratedScenario(scenario))
     }
@@ -90,6 +95,7 @@ fn about(scenario: &Scenario<WorldConfig>) -> String {
         (config.load.len(), "load"),
         (config.operations.len(), "operation"),
         (config.deploys.len(), "deploy"),
+        (config.zone_edits.len(), "zone edit"),
     ];
     let mut message = vec![format!("{} of {}", scenario.run_for, counted(customers as usize, "customer"))];
     message.extend(parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)));

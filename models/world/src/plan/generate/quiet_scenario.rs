@@ -48,6 +48,7 @@ impl<'a> Arbitrary<'a> for QuietScenario {
             load: Vec::new(),
             operator: None,
             operations: Vec::new(),
+            zone_edits: Vec::new(),
             drills: 0,
             exports_per_project,
             healing: Span(Duration::ZERO),

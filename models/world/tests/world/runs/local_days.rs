@@ -104,3 +104,27 @@ fn a_run_over_a_day_of_unusual_length_is_compacted_and_audited_in_time() {
         assert_eq!(trial.marks(marks::AUDIT_FAILED), 0);
     }
 }
+
+#[test]
+fn customers_that_move_to_another_zone_lose_and_double_nothing() {
+    let edits = r#""zone_edits": [
+        { "at": "2016-02-20T17:00:00Z", "project": 1, "zone": "Pacific/Kiritimati" },
+        { "at": "2016-02-21T06:00:00Z", "project": 1, "zone": "Pacific/Pago_Pago" },
+        { "at": "2016-02-21T00:00:00Z", "project": 2, "zone": "Asia/Kolkata" }
+    ], "drills""#;
+    let scenario = latent_engine::parse::<Latent>("moves.json", &CALM.replacen(r#""drills""#, edits, 1));
+    let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(scenario.config.zone_edits.len(), 3);
+    TestRun::execute(&scenario, 7).assert_clean();
+}
+
+#[test]
+fn a_zone_edit_that_cannot_be_made_is_rejected_with_its_position() {
+    let edits =
+        r#""zone_edits": [{ "at": "2015-02-20T17:00:00Z", "project": 9, "zone": "Asia/Kyoto" }], "drills""#;
+    let refused = latent_engine::parse::<Latent>("moves.json", &CALM.replacen(r#""drills""#, edits, 1));
+    let refused = refused.unwrap_err().to_string();
+    for expected in ["no time zone is called 'Asia/Kyoto'", "there is no project 9", "outside of the run"] {
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
