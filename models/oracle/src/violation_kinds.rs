@@ -19,7 +19,7 @@ const fn of(invariant: &'static str, kind: &'static str, phrase: &'static str) -
 }
 
 /// Every kind. A drill (I12) also reports the kinds of I1 to I5.
-pub const VIOLATION_KINDS: [ViolationKind; 70] = [
+pub const VIOLATION_KINDS: [ViolationKind; 72] = [
     of("I1", "missing", "acknowledged events missing"),
     of("I1", "under-replicated", "events on too few replicas"),
     of("I1", "vanished", "events that were read disappeared"),
@@ -71,6 +71,8 @@ pub const VIOLATION_KINDS: [ViolationKind; 70] = [
     of("I12", "did-not-finish", "recovery did not finish"),
     of("I13", "scrub-overdue", "segment not read again in time"),
     of("I13", "tee-scrub-overdue", "object of the tee not read again in time"),
+    of("I13", "not-read-back", "backup names segments that nothing read back"),
+    of("I13", "export-incomplete", "export answered without acknowledged events"),
     of("I13", "hold-released", "hold ended before its day was whole"),
     of("I13", "backup-unreported", "no alarm for a data center without backups"),
     of("I13", "compaction-unreported", "no alarm for a day that is not compacted"),

@@ -33,9 +33,9 @@ fn two_bugs_are_searched_one_after_the_other_and_a_resumed_run_repeats_neither()
 fn a_bug_that_no_seed_reaches_is_not_reached_and_not_unseen() {
     let file = scratch("not-reached.jsonl", "").display().to_string();
     let (code, shown, _) =
-        bugs(&["zone-edit-moves-days", "--searches", "1", "--seeds", "2", "--json", &file]);
+        bugs(&["audit-compares-counts", "--searches", "1", "--seeds", "2", "--json", &file]);
     assert_eq!(code, Some(100), "{shown}");
-    assert!(shown.contains("not-reached  zone-edit-moves-days"), "{shown}");
+    assert!(shown.contains("not-reached  audit-compares-counts"), "{shown}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod i11_tee;
 pub mod i12_drill;
 pub mod i13_corruption;
 pub mod i13_holds;
+pub mod i13_read_back;
 pub mod i13_reports;
 pub mod i13_scrub;
 pub mod i13_tee_scrub;

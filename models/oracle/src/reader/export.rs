@@ -136,7 +136,7 @@ mod tests {
             days.map(|days| days.values().map(|day| day.events.len()).sum::<usize>())
         };
         assert_eq!(lines(&[]).unwrap(), 0);
-        assert_eq!(lines(&[line("i", 1), line("j", 1), line("i", 2), line("a", 86_400)]).unwrap(), 4);
+        assert_eq!(lines(&[line("i", 1), line("j", 1), line("a", 2), line("b", 86_400)]).unwrap(), 4);
         for wrong in
             [[line("i", 2), line("i", 1)], [line("j", 1), line("i", 1)], [line("i", 86_400), line("i", 1)]]
         {

@@ -58,19 +58,21 @@ async fn rewrite<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result
 /// Creates a log with its header if it does not exist. The log receives its name only after the header is durable: a
 /// crash may leave arbitrary bytes in a file that was never synced, and those could not be distinguished from a rotten
 /// header. The caller syncs the directory.
-pub(super) async fn create_if_absent<D: Disk>(
+///
+/// Returns what a missing header means from now on: a log that is new holds nothing, wherever its header went.
+async fn create_if_absent<D: Disk>(
     disk: &D,
     path: &str,
     header: &'static [u8],
-) -> Result<(), ArbFailure> {
+) -> Result<HeaderTime, ArbFailure> {
     match disk.open(path, OpenMode::Read).await {
         Err(error) if error.kind == DiskErrorKind::NotFound => {
             let header = Bytes::from_static(header);
             replace_file(disk, path, header, Leftover::Remove, NameSync::ByCaller).await?;
-            Ok(())
+            Ok(HeaderTime::AfterName)
         }
         Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(HeaderTime::BeforeName),
     }
 }
 
@@ -131,14 +133,15 @@ impl<F: File> DurableLog<F> {
         Ok((opened.log, opened.payloads))
     }
 
-    /// As [`DurableLog::open`], for a log that [`create_if_absent`] created.
-    pub(super) async fn open_created<D: Disk<File = F>>(
+    /// As [`DurableLog::open`], for a log that gets its name only with its header.
+    pub(super) async fn open_named<D: Disk<File = F>>(
         disk: &D,
         path: &str,
         header: &'static [u8],
         untrusted: &UntrustedLogs,
     ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
-        let mut opened = Self::open_with_tail(disk, path, header, HeaderTime::BeforeName, untrusted).await?;
+        let header_time = create_if_absent(disk, path, header).await?;
+        let mut opened = Self::open_with_tail(disk, path, header, header_time, untrusted).await?;
         opened.repair(untrusted).await?;
         Ok((opened.log, opened.payloads))
     }

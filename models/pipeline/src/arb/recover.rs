@@ -7,7 +7,7 @@ use super::api::ArbFailure;
 use super::day_store::{DayStore, FailedEdits, MANIFEST_HEADER, day_dir};
 use super::gc_queue::GcQueue;
 use super::lease::{self, Leases};
-use super::log::{DurableLog, UntrustedLogs, create_if_absent};
+use super::log::{DurableLog, UntrustedLogs};
 use super::manifest::{Manifest, ManifestEdit};
 use super::segment::{SEGMENT_HEADER_BYTES, segment_id};
 use super::store::{ArbStore, lock};
@@ -100,8 +100,7 @@ impl<E: Env> ArbStore<E> {
         let disk = self.env.disk();
         let dir = day_dir(project, day);
         let path = format!("{dir}/manifest");
-        create_if_absent(disk, &path, MANIFEST_HEADER).await?;
-        let (log, edits) = DurableLog::open_created(disk, &path, MANIFEST_HEADER, &self.untrusted).await?;
+        let (log, edits) = DurableLog::open_named(disk, &path, MANIFEST_HEADER, &self.untrusted).await?;
         let mut manifest = Manifest::default();
         for edit in edits {
             let edit: ManifestEdit = serde_json::from_slice(&edit)

@@ -126,6 +126,12 @@ pub(super) struct OracleChecker {
     /// The disk that stays unavailable.
     abandoned_disk: Option<NodeId>,
     backups_checked_at_ms: i64,
+    /// Data centers and positions of backups that were found too old.
+    stale_backups: BTreeSet<(NodeId, i64)>,
+    /// Paths of the catalogs that were checked when they were new.
+    catalogs_seen: BTreeSet<(NodeId, String)>,
+    /// Whether some release of the run has a planted bug.
+    has_planted_bugs: bool,
     faults_planned: bool,
     fault_log: Arc<Mutex<FaultLog>>,
     observed_reads: Arc<Mutex<ObservedReads>>,
@@ -229,6 +235,9 @@ impl OracleChecker {
             store_log,
             abandoned_disk: None,
             backups_checked_at_ms: i64::MIN / 2,
+            stale_backups: BTreeSet::new(),
+            catalogs_seen: BTreeSet::new(),
+            has_planted_bugs: config.releases.iter().any(|release| !release.bugs.is_empty()),
             // Read from the world: a shrunk case has its faults only in its plan.
             faults_planned: !world.fault_outcomes().is_empty() || !config.deploys.is_empty(),
             smallest: None,

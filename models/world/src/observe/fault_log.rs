@@ -89,9 +89,21 @@ impl FaultLog {
         boots.get(boots.partition_point(|at_ms| *at_ms < since_ms)).copied()
     }
 
+    /// Returns the number of nodes that lost directories or were replaced.
+    pub fn emptied_disks(&self) -> usize {
+        let removed = self.removed_dirs_ms.keys().chain(self.new_disks_ms.keys());
+        removed.collect::<BTreeSet<_>>().len()
+    }
+
     /// Returns the last boot of a node.
     pub fn last_boot_ms(&self, node: NodeId) -> Option<i64> {
-        self.boots.get(&node)?.last().copied()
+        self.last_boot_before_ms(node, i64::MAX)
+    }
+
+    /// Returns the last boot of a node before a time.
+    pub fn last_boot_before_ms(&self, node: NodeId, before_ms: i64) -> Option<i64> {
+        let boots = self.boots.get(&node)?;
+        boots[..boots.partition_point(|at_ms| *at_ms < before_ms)].last().copied()
     }
 
     /// Returns true if the node with this name has booted from a damaged disk at a time or later.

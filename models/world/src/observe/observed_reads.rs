@@ -1,4 +1,4 @@
-//! Observed reads of segments and of objects of the tee: when each was last read or written from its start.
+//! Observed reads of segments and of objects of a store: when each was last read or written from its start.
 
 use super::without_marks::WithoutMarks;
 use crate::mutex::lock;
@@ -10,16 +10,23 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Directory of the objects of the tee in their store.
-const TEE_OBJECTS: &str = "objects/tee/";
+/// Directory of the objects of a store.
+const OBJECTS: &str = "objects/";
 
-/// Last read or write of each segment and of each object of the tee, last change of the name of a day's directory, and
-/// last boot of each node, in milliseconds since 1970.
+/// Last read and last write of an object, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ObjectTimes {
+    pub read_ms: Option<i64>,
+    pub written_ms: Option<i64>,
+}
+
+/// Last read or write of each segment and of each object, last change of the name of a day's directory, and last boot of
+/// each node, in milliseconds since 1970.
 #[derive(Debug, Default)]
 pub(crate) struct ObservedReads {
     read_ms: BTreeMap<(NodeId, ProjectDay, u64), i64>,
     renamed_ms: BTreeMap<(NodeId, ProjectDay), i64>,
-    tee_object_ms: BTreeMap<(NodeId, String), i64>,
+    objects: BTreeMap<(NodeId, String), ObjectTimes>,
     booted_ms: BTreeMap<NodeId, i64>,
 }
 
@@ -33,15 +40,17 @@ impl ObservedReads {
         booted_ms.map(|booted_ms| [renamed_ms, read_ms].into_iter().flatten().fold(booted_ms, i64::max))
     }
 
-    /// Returns the later of the last read or write of an object of the tee and the boot of its store; `None` if the store
-    /// never booted.
+    /// Returns the latest of the last read and write of an object and the boot of its store; `None` if the store never
+    /// booted.
     pub fn object_since_ms(&self, store: NodeId, path: &str) -> Option<i64> {
         let booted_ms = *self.booted_ms.get(&store)?;
-        Some(
-            self.tee_object_ms
-                .get(&(store, path.to_owned()))
-                .map_or(booted_ms, |at_ms| booted_ms.max(*at_ms)),
-        )
+        let ObjectTimes { read_ms, written_ms } = self.object(store, path);
+        Some([read_ms, written_ms].into_iter().flatten().fold(booted_ms, i64::max))
+    }
+
+    /// Returns the last read and the last write of an object.
+    pub fn object(&self, store: NodeId, path: &str) -> ObjectTimes {
+        self.objects.get(&(store, path.to_owned())).copied().unwrap_or_default()
     }
 }
 
@@ -65,12 +74,14 @@ impl Observer for ReadObserver {
             Event::Boot => {
                 lock(&self.reads).booted_ms.insert(record.node, at_ms());
             }
-            Event::Disk { op: DiskOp::Read, path, offset: 0, outcome: Ok(()), .. }
-            | Event::Disk { op: DiskOp::Append, path, outcome: Ok(()), .. } => {
+            Event::Disk {
+                op: op @ (DiskOp::Read | DiskOp::Append), path, offset, outcome: Ok(()), ..
+            } if op == DiskOp::Append || offset == 0 => {
                 if let Some((project_day, id)) = parse_segment_path(path) {
                     lock(&self.reads).read_ms.insert((record.node, project_day, id), at_ms());
-                } else if path.starts_with(TEE_OBJECTS) {
-                    lock(&self.reads).tee_object_ms.insert((record.node, path.to_owned()), at_ms());
+                } else if op == DiskOp::Read && path.starts_with(OBJECTS) {
+                    let mut reads = lock(&self.reads);
+                    reads.objects.entry((record.node, path.to_owned())).or_default().read_ms = Some(at_ms());
                 }
             }
             // Outputs of a compaction are written under another name, and so may be a whole day.
@@ -79,8 +90,9 @@ impl Observer for ReadObserver {
                     lock(&self.reads).read_ms.insert((record.node, project_day, id), at_ms());
                 } else if let Some(project_day) = parse_day_path(to) {
                     lock(&self.reads).renamed_ms.insert((record.node, project_day), at_ms());
-                } else if to.starts_with(TEE_OBJECTS) {
-                    lock(&self.reads).tee_object_ms.insert((record.node, to.to_owned()), at_ms());
+                } else if to.starts_with(OBJECTS) {
+                    let times = ObjectTimes { read_ms: None, written_ms: Some(at_ms()) };
+                    lock(&self.reads).objects.insert((record.node, to.to_owned()), times);
                 }
             }
             _ => {}

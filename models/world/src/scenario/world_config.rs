@@ -154,6 +154,7 @@ pub struct ZoneEdit {
     /// Time from which the new zone applies.
     pub at: Timestamp,
     /// Number of the project, from 1.
+    #[schemars(range(min = 1, max = 10_000))]
     pub project: u32,
     /// The new zone: a name in the IANA database, such as `Asia/Kathmandu`.
     pub zone: String,

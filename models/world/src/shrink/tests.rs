@@ -24,7 +24,7 @@ fn scenario_file(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The small scenario with operations, loads and faults of all kinds.
+/// The small scenario with operations, zone edits, loads and faults of all kinds.
 fn everything() -> String {
     let fault = r#""faults": [
         { "trigger": { "at": "2016-02-21T08:00:00Z" }, "action": { "kill": { "node": "worker-2", "restart_after_ms": 60000 } } },
@@ -41,6 +41,9 @@ fn everything() -> String {
               "days": [{ "project": 1, "day": "2016-02-20" }, { "project": 2, "day": "2016-02-20" }] } } },
             { "at": "2016-02-20T14:15:16Z", "action": { "disable_backup": { "for": "5h" } } },
             { "at": "2016-02-21T14:15:16Z", "action": { "retention_typo": { "target": "tee", "typed": "7h" } } }],
+        "zone_edits": [
+            { "at": "2016-02-20T15:00:00Z", "project": 1, "zone": "Asia/Kolkata" },
+            { "at": "2016-02-21T15:00:00Z", "project": 2, "zone": "Europe/Berlin" }],
         "heal_without": { "down": "disk-8" },
         "expect": "recovered""#;
     let rolling = SMALL.replace(r#""to": "all""#, r#""to": { "rolling": { "pause": "2m" } }"#);

@@ -64,6 +64,17 @@ impl OracleChecker {
                 Err(failed) => found.extend(failed),
             }
             drop(ledger);
+            // A day that cannot be read whole is refused, not answered in part: unless a release has a mistake, or so many
+            // disks lost directories that none is left to tell that the day existed.
+            let emptied_disks = lock(&self.fault_log).emptied_disks();
+            if !self.has_planted_bugs
+                && nodes.disks.len() - emptied_disks.min(nodes.disks.len()) >= self.read_disks
+            {
+                let lost: u64 =
+                    found.iter().filter(|lost| lost.kind == "missing").map(|lost| lost.items).sum();
+                let why = "an export was answered without events that were acknowledged before it began";
+                found.extend((lost > 0).then(|| failed("export-incomplete", why.to_owned())));
+            }
             for lost in found.iter().filter(|violation| violation.loses_items) {
                 if let Some(project_day) = project_day(lost) {
                     self.loss.record_seen_by_reader(project_day, at_ms);

@@ -7,13 +7,22 @@ use crate::judge::disk_views::{days_of, store_view, view_of};
 use crate::mutex::lock;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
-use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill, i13_holds};
+use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill, i13_holds, i13_read_back};
+use latent_oracle::reader::catalog;
 use latent_oracle::reader::gaps::OpenGaps;
 use latent_oracle::{CheckContext, ClusterSnapshot, DiskView, ProjectDay, ReadView, day};
-use latent_ports::{NodeId, UnixMs};
+use latent_ports::NodeId;
 use std::collections::BTreeSet;
 
 const DAY_MS: i64 = 86_400_000;
+const CATALOGS: &str = "objects/catalogs/";
+
+/// Returns the position of a data center's newest backup, by the names of its catalogs, in milliseconds since 1970.
+pub(super) fn newest_position_ms(world: &World, data_center: NodeId) -> Option<i64> {
+    let image = world.disk_image_under(data_center, std::iter::once("objects/catalogs"));
+    let keys = image.files().filter_map(|(path, _)| path.strip_prefix("objects/"));
+    keys.filter_map(catalog::position_of_key).max()
+}
 
 /// Events of requests in open gaps of the tee, as production holds them: by design, only production has them until
 /// the next backup.
@@ -68,11 +77,20 @@ pub(super) fn project_day(found: &Violation) -> Option<ProjectDay> {
 }
 
 impl OracleChecker {
-    /// Returns true if no backup was checked for too long: each completed backup is checked.
-    pub fn backups_overdue(&self, now: UnixMs) -> bool {
-        self.backup.as_ref().is_some_and(|promise| {
-            now.0 - self.backups_checked_at_ms.max(promise.since_ms) > promise.interval_ms + promise.slack_ms
-        })
+    /// Returns true if no backup was checked for too long, as each completed backup is checked, or if the newest backup
+    /// of a data center has become too old since the last call.
+    pub fn backups_overdue(&mut self, world: &World, nodes: &NodeIds) -> bool {
+        let Some(promise) = &self.backup else { return false };
+        let (now_ms, within_ms) = (world.now().0, promise.interval_ms + promise.slack_ms);
+        let mut is_overdue = now_ms - self.backups_checked_at_ms.max(promise.since_ms) > within_ms;
+        for node in &nodes.data_centers {
+            let since_ms = newest_position_ms(world, *node).unwrap_or(promise.since_ms);
+            let excused = self.excuses.for_job(&self.job_dependencies.backup(&world.node_name(*node)));
+            if now_ms > excused.due_ms(since_ms, within_ms) {
+                is_overdue |= self.stale_backups.insert((*node, since_ms));
+            }
+        }
+        is_overdue
     }
 
     /// Returns the days of which production lacked events at the last check.
@@ -109,6 +127,7 @@ impl OracleChecker {
             let checked =
                 i10_backup::check(&mut self.decode_cache, &ledger, &store, production, &promise, &now);
             drop(ledger);
+            self.check_read_back(*node, nodes.backup, &store, &now);
             let retained = self.retained_backups.check(&mut self.decode_cache, &store, &promise, &now);
             self.report(retained);
             let charged = checked.violations.into_iter().map(|found| {
@@ -116,6 +135,34 @@ impl OracleChecker {
             });
             self.report(charged.collect());
         }
+    }
+
+    /// Checks that the segments of new catalogs were read back before these were stored.
+    fn check_read_back(
+        &mut self,
+        data_center: NodeId,
+        backup: Option<NodeId>,
+        store: &DiskView,
+        now: &CheckContext,
+    ) {
+        let mut found = Vec::new();
+        for file in store.files.iter().filter(|file| file.path.starts_with(CATALOGS)) {
+            if !self.catalogs_seen.insert((data_center, file.path.clone())) {
+                continue;
+            }
+            let Ok(catalog) = catalog::read(file) else { continue };
+            let reads = lock(&self.observed_reads);
+            let Some(stored_ms) = reads.object(data_center, &file.path).written_ms else { continue };
+            let booted_ms =
+                backup.and_then(|node| lock(&self.fault_log).last_boot_before_ms(node, stored_ms));
+            let is_read_back = |hash: &str| {
+                let times = reads.object(data_center, &format!("objects/segments/{hash}"));
+                let since_ms = times.written_ms.max(booted_ms);
+                times.read_ms.is_some_and(|read_ms| since_ms.is_none_or(|since_ms| read_ms >= since_ms))
+            };
+            found.extend(i13_read_back::unread_segments(&store.name, &catalog, is_read_back, now));
+        }
+        self.report(found);
     }
 
     /// Compares the tee with the answers that clients received. A tee store that production changed guarantees

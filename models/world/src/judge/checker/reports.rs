@@ -8,12 +8,12 @@
 //! A fault of the work excuses nothing here; one of the guard's node or of its way to the operator does.
 
 use super::OracleChecker;
+use super::protection::newest_position_ms;
 use crate::cluster::node_ids::NodeIds;
 use crate::mutex::lock;
 use latent_engine::sim::World;
 use latent_oracle::CheckContext;
 use latent_oracle::invariants::i13_reports::{ReportableState, StateTimes};
-use latent_oracle::reader::catalog::position_of_key;
 use latent_pipeline::alarms::{Alarm, NightlyJob};
 use latent_ports::NodeId;
 use std::collections::BTreeMap;
@@ -85,9 +85,7 @@ impl OracleChecker {
         let Some(policy) = &self.backup else { return };
         let booted_ms = nodes.audit.and_then(|audit| lock(&self.fault_log).last_boot_ms(audit));
         for node in &nodes.data_centers {
-            let image = world.disk_image_under(*node, std::iter::once("objects/catalogs"));
-            let keys = image.files().filter_map(|(path, _)| path.strip_prefix("objects/"));
-            let newest_ms = keys.filter_map(position_of_key).max();
+            let newest_ms = newest_position_ms(world, *node);
             // Without a backup, the guard counts from when the first is due after its own boot.
             let first_ms = policy.since_ms.max(booted_ms.unwrap_or(i64::MIN)) + policy.interval_ms;
             let name = world.node_name(*node);
