@@ -4,8 +4,9 @@
 //! records when each was last complete, and reports the age by its monotonic clock, which is independent of the wall
 //! clock. The audit's node monitors the workers' jobs; every worker monitors the audit. A project whose job was not
 //! complete anywhere for [`OVERDUE_AFTER`] raises an alarm: one per job, until all of its projects are healthy again.
-//! For a node that cannot be queried, its last report counts. Not checked here: the results of a job; audits,
-//! comparisons and drills cover those.
+//! For a node that cannot be queried, its last report counts. A project that changes its time zone may have nights that
+//! are further apart; that is reported too. Not checked here: the results of a job; audits, comparisons and drills cover
+//! those.
 
 use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::codec::{self, tag};

@@ -115,7 +115,8 @@ fn customers_that_move_to_another_zone_lose_and_double_nothing() {
     let scenario = latent_engine::parse::<Latent>("moves.json", &CALM.replacen(r#""drills""#, edits, 1));
     let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(scenario.config.zone_edits.len(), 3);
-    TestRun::execute(&scenario, 7).assert_clean();
+    // Not clean: the nights of the first project are up to 38 h apart, which the job watch reports.
+    TestRun::execute(&scenario, 7).assert_sound();
 }
 
 #[test]
