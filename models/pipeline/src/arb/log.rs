@@ -58,28 +58,23 @@ async fn rewrite<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result
 /// Creates a log with its header if it does not exist. The log receives its name only after the header is durable: a
 /// crash may leave arbitrary bytes in a file that was never synced, and those could not be distinguished from a rotten
 /// header. The caller syncs the directory.
-///
-/// Returns what a missing header means from now on: a log that is new holds nothing, wherever its header went.
-async fn create_if_absent<D: Disk>(
-    disk: &D,
-    path: &str,
-    header: &'static [u8],
-) -> Result<HeaderTime, ArbFailure> {
+async fn create_if_absent<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result<(), ArbFailure> {
     match disk.open(path, OpenMode::Read).await {
         Err(error) if error.kind == DiskErrorKind::NotFound => {
             let header = Bytes::from_static(header);
             replace_file(disk, path, header, Leftover::Remove, NameSync::ByCaller).await?;
-            Ok(HeaderTime::AfterName)
+            Ok(())
         }
         Err(error) => Err(error.into()),
-        Ok(_) => Ok(HeaderTime::BeforeName),
+        Ok(_) => Ok(()),
     }
 }
 
 /// When a log gets its header, which decides what a missing one means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeaderTime {
-    /// Before its name ([`create_if_absent`]): a log without a header has lost it.
+    /// Before its name ([`create_if_absent`]): a log that is longer than its header and has none has lost it. A shorter
+    /// one holds nothing, wherever its header went.
     BeforeName,
     /// After its name: a crash may come between.
     AfterName,
@@ -140,8 +135,8 @@ impl<F: File> DurableLog<F> {
         header: &'static [u8],
         untrusted: &UntrustedLogs,
     ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
-        let header_time = create_if_absent(disk, path, header).await?;
-        let mut opened = Self::open_with_tail(disk, path, header, header_time, untrusted).await?;
+        create_if_absent(disk, path, header).await?;
+        let mut opened = Self::open_with_tail(disk, path, header, HeaderTime::BeforeName, untrusted).await?;
         opened.repair(untrusted).await?;
         Ok((opened.log, opened.payloads))
     }
@@ -184,7 +179,7 @@ impl<F: File> DurableLog<F> {
         };
         let unwritten = bytes.iter().all(|byte| *byte == 0);
         let has_no_header = bytes.len() < header.len() || unwritten;
-        if has_no_header && header_time == HeaderTime::AfterName {
+        if has_no_header && (header_time == HeaderTime::AfterName || bytes.len() <= header.len()) {
             // Interrupted while it was created: nothing in it was ever acknowledged.
             log.is_tail_unknown = size > 0;
             return Ok(OpenedLog { log, payloads: Vec::new(), torn_bytes: size });

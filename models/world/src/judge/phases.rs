@@ -97,7 +97,7 @@ impl Judge {
             self.checker.check_days(world, nodes, scope, "day-end");
         }
         // Also checked when backups stop: that case matters most.
-        if is_catalog_stored || self.checker.backups_overdue(world, nodes) {
+        if self.checker.are_backups_due(world, nodes, is_catalog_stored) {
             let read_view = self.checker.check_all(world, nodes, "day-end", None);
             self.checker.check_backups(world, nodes, &read_view, &lacking, "after-backup");
         }

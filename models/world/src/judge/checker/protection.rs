@@ -77,20 +77,25 @@ pub(super) fn project_day(found: &Violation) -> Option<ProjectDay> {
 }
 
 impl OracleChecker {
-    /// Returns true if no backup was checked for too long, as each completed backup is checked, or if the newest backup
-    /// of a data center has become too old since the last call.
-    pub fn backups_overdue(&mut self, world: &World, nodes: &NodeIds) -> bool {
-        let Some(promise) = &self.backup else { return false };
+    /// Returns true if backups must be checked: a catalog was stored, or none for too long, or the newest backup of a data
+    /// center has become too old since the last call.
+    pub fn are_backups_due(&mut self, world: &World, nodes: &NodeIds, is_catalog_stored: bool) -> bool {
+        let Some(promise) = &self.backup else { return is_catalog_stored };
         let (now_ms, within_ms) = (world.now().0, promise.interval_ms + promise.slack_ms);
-        let mut is_overdue = now_ms - self.backups_checked_at_ms.max(promise.since_ms) > within_ms;
+        let mut is_due =
+            is_catalog_stored || now_ms - self.backups_checked_at_ms.max(promise.since_ms) > within_ms;
+        // A data center that is too old does not put off the check of all of them: it may be excused for now.
+        if is_due {
+            self.backups_checked_at_ms = now_ms;
+        }
         for node in &nodes.data_centers {
             let since_ms = newest_position_ms(world, *node).unwrap_or(promise.since_ms);
             let excused = self.excuses.for_job(&self.job_dependencies.backup(&world.node_name(*node)));
             if now_ms > excused.due_ms(since_ms, within_ms) {
-                is_overdue |= self.stale_backups.insert((*node, since_ms));
+                is_due |= self.stale_backups.insert((*node, since_ms));
             }
         }
-        is_overdue
+        is_due
     }
 
     /// Returns the days of which production lacked events at the last check.
@@ -114,7 +119,6 @@ impl OracleChecker {
         let Some(mut promise) = self.backup.clone() else { return };
         self.apply_fault_log(world, nodes);
         let now = self.check_context(world, stage, false);
-        self.backups_checked_at_ms = now.at_ms;
         for node in &nodes.data_centers {
             if self.store_log.is_tampered(*node) {
                 continue;
