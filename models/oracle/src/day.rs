@@ -242,6 +242,16 @@ mod tests {
     }
 
     #[test]
+    fn a_day_whose_zone_changes_ends_at_the_next_midnight_of_the_new_one() {
+        let mut zones = ProjectZones::default();
+        zones.set(7, 0, "UTC").unwrap();
+        let midnight_ms = 1_456_185_600_000; // 2016-02-23 00:00Z
+        zones.set(7, midnight_ms - 4 * 3_600_000, "America/Los_Angeles").unwrap();
+        assert_eq!(zones.next_midnight_ms(7, midnight_ms - 12 * 3_600_000), Ok(midnight_ms + 8 * 3_600_000));
+        assert_eq!(zones.next_midnight_ms(7, midnight_ms - 36 * 3_600_000), Ok(midnight_ms - 24 * 3_600_000));
+    }
+
+    #[test]
     fn the_zone_is_the_one_in_force_at_arrival() {
         let mut zones = ProjectZones::default();
         zones.set(7, 0, "UTC").unwrap();

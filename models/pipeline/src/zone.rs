@@ -1,6 +1,10 @@
 //! Calendar day of an event: its time in the project's zone, as of the time it was received.
 //!
-//! Days are numbered from 1970-01-01. They are 23, 24 or 25 hours long, occasionally something in between.
+//! Days are numbered from 1970-01-01. They are 23, 24 or 25 hours long, occasionally something in between. A change of
+//! the zone may put two midnights further apart.
+//!
+//! Not modelled: a change that a node learns of after it applies. Nodes boot with the whole history, later changes
+//! included.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -168,6 +172,16 @@ mod tests {
         let event = at("2016-02-21T20:00:00Z");
         assert_eq!(zones.day(event, at("2016-02-21T21:00:00Z")).to_string(), "2016-02-21");
         assert_eq!(zones.day(event, at("2016-02-22T01:00:00Z")).to_string(), "2016-02-22");
+    }
+
+    #[test]
+    fn the_next_midnight_is_that_of_a_zone_that_applies_before_it() {
+        let edit = at("2016-02-22T20:00:00Z");
+        let zones = ZoneHistory::constant("UTC").unwrap().then(edit, "America/Los_Angeles").unwrap();
+        assert_eq!(zones.next_midnight(at("2016-02-22T12:00:00Z")), at("2016-02-23T08:00:00Z"));
+        assert_eq!(zones.next_midnight(at("2016-02-21T12:00:00Z")), at("2016-02-22T00:00:00Z"));
+        let zones = ZoneHistory::constant("UTC").unwrap().then(edit, "Europe/Berlin").unwrap();
+        assert_eq!(zones.next_midnight(at("2016-02-22T12:00:00Z")), at("2016-02-22T23:00:00Z"));
     }
 
     #[test]

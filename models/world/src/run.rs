@@ -20,6 +20,8 @@ mod expectations;
 pub(crate) mod findings;
 mod finished_run;
 #[cfg(test)]
+mod guard_tests;
+#[cfg(test)]
 mod mark_tests;
 mod state;
 mod summary;

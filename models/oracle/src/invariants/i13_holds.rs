@@ -22,8 +22,8 @@ pub struct HoldChecker {
 }
 
 impl HoldChecker {
-    /// Takes the paths of the store's files, and returns the holds that have ended before their time since the last call,
-    /// unless another hold covers their day.
+    /// Takes the paths of the store's files, and returns the holds that have ended before their time since the last
+    /// call, unless another hold covers their day.
     pub fn ended<'p>(&mut self, paths: impl Iterator<Item = &'p str>, at_ms: i64) -> Vec<RetentionHold> {
         let active = active_holds(paths, at_ms);
         let is_held = |hold: &RetentionHold| active.iter().any(|held| project_day(held) == project_day(hold));

@@ -31,9 +31,9 @@ pub struct ScrubChecker {
 }
 
 impl ScrubChecker {
-    /// Checks a snapshot of all days. `read_ms` returns when a segment was read or written last, or its process booted;
-    /// `None` if nothing on this disk is to be checked;
-    /// `excused` returns the times at which faults kept the disk from its nightly comparison.
+    /// Checks a snapshot of all days. `read_ms` returns when a segment was read or written last, or its process booted,
+    /// and `None` if the process never booted. `excused` returns the times at which faults kept the disk from its
+    /// nightly comparison.
     pub fn check(
         &mut self,
         snapshot: &ClusterSnapshot,

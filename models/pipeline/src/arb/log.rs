@@ -123,9 +123,7 @@ impl<F: File> DurableLog<F> {
         header: &'static [u8],
         untrusted: &UntrustedLogs,
     ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
-        let mut opened = Self::open_with_tail(disk, path, header, HeaderTime::AfterName, untrusted).await?;
-        opened.repair(untrusted).await?;
-        Ok((opened.log, opened.payloads))
+        Self::open_repaired(disk, path, header, HeaderTime::AfterName, untrusted).await
     }
 
     /// As [`DurableLog::open`], for a log that gets its name only with its header.
@@ -136,7 +134,17 @@ impl<F: File> DurableLog<F> {
         untrusted: &UntrustedLogs,
     ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
         create_if_absent(disk, path, header).await?;
-        let mut opened = Self::open_with_tail(disk, path, header, HeaderTime::BeforeName, untrusted).await?;
+        Self::open_repaired(disk, path, header, HeaderTime::BeforeName, untrusted).await
+    }
+
+    async fn open_repaired<D: Disk<File = F>>(
+        disk: &D,
+        path: &str,
+        header: &'static [u8],
+        header_time: HeaderTime,
+        untrusted: &UntrustedLogs,
+    ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
+        let mut opened = Self::open_with_tail(disk, path, header, header_time, untrusted).await?;
         opened.repair(untrusted).await?;
         Ok((opened.log, opened.payloads))
     }

@@ -179,18 +179,25 @@ impl<E: Env> DataCenter<E> {
 pub(super) struct LackingSegments {
     /// Segments that no data center has.
     pub gone: BTreeSet<String>,
-    /// Segments that none of those that respond has, while another does not respond.
+    /// Segments that none has read back, while one does not respond: that one may have them.
     pub waiting: BTreeSet<String>,
-    /// The data centers that lack a waiting segment, by index.
-    lacking: BTreeMap<usize, String>,
+    /// The segments that could not be copied, each with the index of a data center that lacks it.
+    lacking: BTreeSet<(usize, String)>,
 }
 
 impl LackingSegments {
-    /// Marks the data centers that lack a waiting segment as failed.
+    /// Takes the waiting segments: no data center fails for lack of one.
+    pub fn take_waiting(&mut self) -> BTreeSet<String> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.lacking.retain(|(_, hash)| !waiting.contains(hash));
+        waiting
+    }
+
+    /// Marks the data centers that lack a segment as failed.
     pub fn fail<E: Env>(self, data_centers: &mut [DataCenter<E>]) {
         for (index, hash) in self.lacking {
-            let data_center = data_centers[index].number;
-            data_centers[index].failed = Some(BackupError::MissingSegment { data_center, hash });
+            let DataCenter { number, failed, .. } = &mut data_centers[index];
+            failed.get_or_insert(BackupError::MissingSegment { data_center: *number, hash });
         }
     }
 }
@@ -214,11 +221,12 @@ pub(super) async fn replicate_segments<E: Env>(
                 Some(None) if all => drop(lacking.gone.insert(segment.hash.clone())),
                 _ => {
                     lacking.waiting.insert(segment.hash.clone());
-                    lacking.lacking.entry(index).or_insert_with(|| segment.hash.clone());
+                    lacking.lacking.insert((index, segment.hash.clone()));
                 }
             }
         }
     }
+    lacking.waiting.retain(|hash| !data_centers.iter().any(|one| one.is_up() && one.verified.contains(hash)));
     lacking
 }
 

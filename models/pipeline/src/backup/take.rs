@@ -10,7 +10,7 @@
 //! new catalog, and only these are retried. A backup needs at least one data center that knows the newest backup.
 
 use super::catalog::{CATALOGS, Catalog, FORMAT};
-use super::data_center::{DataCenter, LackingSegments, replicate_segments};
+use super::data_center::{DataCenter, replicate_segments};
 use super::error::BackupError;
 use super::expire::CatalogExpiry;
 use super::first_boot::first_boot;
@@ -277,9 +277,8 @@ impl<E: Env> BackupAttempt<'_, E> {
             self.alarms.raise(Alarm::BackupDamaged { project, day });
         }
         if !lacking.waiting.is_empty() && self.state.consecutive_failures >= MAX_ATTEMPTS_WITH_ALL_SEGMENTS {
-            self.postponed = plan.postpone_segments(&lacking.waiting, found);
+            self.postponed = plan.postpone_segments(&lacking.take_waiting(), found);
             self.env.mark(Mark { name: marks::BACKUP_SEGMENTS_POSTPONED, subject: "" });
-            lacking = LackingSegments::default();
         }
         lacking.fail(data_centers);
         for alarm in std::mem::take(&mut plan.alarms) {

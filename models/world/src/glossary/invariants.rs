@@ -146,7 +146,8 @@ const ROWS: [(&str, [&str; 4]); 22] = [
         [
             "No false green: what reports success was verified, and a check that could not run has failed. Kinds: \
              export-failed, export-malformed, run-not-compared, corruption-unnoticed, scrub-overdue, \
-             tee-scrub-overdue, hold-released, not-read-back, export-incomplete, backup-unreported, compaction-unreported, alarm-undelivered.",
+             tee-scrub-overdue, hold-released, not-read-back, export-incomplete, backup-unreported, \
+             compaction-unreported, alarm-undelivered.",
             "A check that passes because it did not run hides everything else.",
             "An export without an answer although nothing was in the way; a compaction whose inputs were removed \
              before they could be compared.",

@@ -6,8 +6,8 @@
 //! its worst.
 //!
 //! - `production`: disks of production. `protection`: backups, tee and drills. `backlogs`: late work after faults
-//!   ended. `deadlines`: work that is late although no fault kept it from being done. `reports`: what guards must report.
-//!   `exports`: exports that customers read.
+//!   ended. `deadlines`: work that is late although no fault kept it from being done. `reports`: what guards must
+//!   report. `exports`: exports that customers read.
 //! - `disk_state`: replaced, absent and compromised disks. `smallest_loss`: the loss that a report shows. `results`:
 //!   the judgement.
 

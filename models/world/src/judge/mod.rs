@@ -3,8 +3,8 @@
 //! - `phases`: the judge from its inputs to its result. `inputs`: the data that the run supplies to it.
 //!   `judgement`: the result.
 //! - `checker`: checks of disks during a run. `compacted_days`: days whose manifests changed. `durability_sampler`,
-//!   `tee_sampler`: checks at acknowledgements; `acknowledged`: what these share. `removal_watcher`: checks at removals of files. `liveness`:
-//!   backlogs that remain after healing.
+//!   `tee_sampler`: checks at acknowledgements; `acknowledged`: what these share. `removal_watcher`: checks at removals
+//!   of files. `liveness`: backlogs that remain after healing.
 //! - `job_dependencies`, `excuses`, `corrupt_days`: times at which faults kept a job from working. `tee_retention`:
 //!   times of a longer retention.
 //! - `disk_views`: disks as the oracle reads them.

@@ -3,10 +3,9 @@
 use super::without_marks::WithoutMarks;
 use crate::mutex::lock;
 use latent_engine::sim::{CallOutcome, Event, Observer, Record, World};
-use latent_ports::{NodeId, UnixMs};
+use latent_ports::NodeId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// Time of the failure of each node's last call to the operator, in milliseconds since 1970. A node that has called
 /// again, or whose process ended, is not in it: pending alarms do not survive the process.
@@ -19,24 +18,22 @@ pub(crate) struct AlarmCalls {
 pub(crate) fn attach(world: &World, operator: Option<NodeId>) -> Arc<Mutex<AlarmCalls>> {
     let calls: Arc<Mutex<AlarmCalls>> = Arc::default();
     if let Some(operator) = operator {
-        let observer = AlarmObserver { start: world.start(), operator, calls: calls.clone() };
+        let observer = AlarmObserver { operator, calls: calls.clone() };
         world.observe(Box::new(WithoutMarks(observer)));
     }
     calls
 }
 
 struct AlarmObserver {
-    start: UnixMs,
     operator: NodeId,
     calls: Arc<Mutex<AlarmCalls>>,
 }
 
 impl Observer for AlarmObserver {
-    fn on_record(&mut self, record: &Record<'_>, _: &World) {
+    fn on_record(&mut self, record: &Record<'_>, world: &World) {
         match record.event {
             Event::CallEnded { to, outcome: CallOutcome::Failed(_), .. } if to == self.operator => {
-                let at_ms = (self.start + Duration::from_nanos(record.time_ns)).0;
-                lock(&self.calls).silent_since_ms.insert(record.node, at_ms);
+                lock(&self.calls).silent_since_ms.insert(record.node, world.now().0);
             }
             Event::Send { to, .. } if to == self.operator => {
                 lock(&self.calls).silent_since_ms.remove(&record.node);

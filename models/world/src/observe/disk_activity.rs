@@ -8,10 +8,9 @@ use crate::mutex::lock;
 use latent_engine::sim::{Event, Observer, Record, World};
 use latent_oracle::ProjectDay;
 use latent_oracle::reader::arb_path::parse_manifest_path;
-use latent_ports::{DiskOp, NodeId, UnixMs};
+use latent_ports::{DiskOp, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// Directory of the catalogs in a data center.
 const CATALOG_DIR: &str = "objects/catalogs/";
@@ -60,23 +59,20 @@ impl DiskActivity {
 /// Registers the observer and returns what it records.
 pub(crate) fn attach(world: &World) -> Arc<Mutex<DiskActivity>> {
     let activity: Arc<Mutex<DiskActivity>> = Arc::default();
-    let observer = DiskObserver { start: world.start(), activity: activity.clone() };
-    world.observe(Box::new(WithoutMarks(observer)));
+    world.observe(Box::new(WithoutMarks(DiskObserver { activity: activity.clone() })));
     activity
 }
 
 struct DiskObserver {
-    start: UnixMs,
     activity: Arc<Mutex<DiskActivity>>,
 }
 
 impl Observer for DiskObserver {
-    fn on_record(&mut self, record: &Record<'_>, _: &World) {
+    fn on_record(&mut self, record: &Record<'_>, world: &World) {
         match record.event {
             Event::Disk { op: DiskOp::Append, path, outcome: Ok(()), .. } => {
                 let Some(project_day) = parse_manifest_path(path) else { return };
-                let at = self.start + Duration::from_nanos(record.time_ns);
-                lock(&self.activity).manifest_written((record.node, project_day), Some(at.0));
+                lock(&self.activity).manifest_written((record.node, project_day), Some(world.now().0));
             }
             Event::Disk { op: DiskOp::Sync, path, outcome: Ok(()), .. } => {
                 let Some(project_day) = parse_manifest_path(path) else { return };

@@ -11,10 +11,9 @@ use crate::plan::streams::WARM_UP_MS;
 use latent_engine::sim::{Event, FaultAction, Observer, Record, World};
 use latent_oracle::ProjectDay;
 use latent_oracle::reader::arb_path::parse_segment_path;
-use latent_ports::{DiskOp, NodeId, UnixMs};
+use latent_ports::{DiskOp, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// Time after a boot or a fault during which every acknowledgement is checked: durability is then at risk.
 const CHECK_ALL_FOR_MS: i64 = 5 * 60_000;
@@ -89,10 +88,9 @@ impl FaultLog {
         boots.get(boots.partition_point(|at_ms| *at_ms < since_ms)).copied()
     }
 
-    /// Returns the number of nodes that lost directories or were replaced.
-    pub fn emptied_disks(&self) -> usize {
-        let removed = self.removed_dirs_ms.keys().chain(self.new_disks_ms.keys());
-        removed.collect::<BTreeSet<_>>().len()
+    /// Returns true if the disk of the node with this name was replaced, or lost a directory.
+    pub fn is_emptied(&self, name: &str) -> bool {
+        self.removed_dirs_ms.contains_key(name) || self.new_disks_ms.contains_key(name)
     }
 
     /// Returns the last boot of a node.
@@ -164,19 +162,17 @@ impl FaultLog {
 pub(crate) fn attach(world: &World) -> Arc<Mutex<FaultLog>> {
     let check_all_until_ms = world.start().0 + WARM_UP_MS + CHECK_ALL_FOR_MS;
     let fault_log = Arc::new(Mutex::new(FaultLog { check_all_until_ms, ..FaultLog::default() }));
-    let observer = FaultLogObserver { start: world.start(), fault_log: fault_log.clone() };
-    world.observe(Box::new(WithoutMarks(observer)));
+    world.observe(Box::new(WithoutMarks(FaultLogObserver { fault_log: fault_log.clone() })));
     fault_log
 }
 
 struct FaultLogObserver {
-    start: UnixMs,
     fault_log: Arc<Mutex<FaultLog>>,
 }
 
 impl Observer for FaultLogObserver {
     fn on_record(&mut self, record: &Record<'_>, world: &World) {
-        let at_ms = || (self.start + Duration::from_nanos(record.time_ns)).0;
+        let at_ms = || world.now().0;
         match record.event {
             Event::Boot => {
                 let mut fault_log = lock(&self.fault_log);

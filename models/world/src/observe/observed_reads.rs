@@ -5,10 +5,9 @@ use crate::mutex::lock;
 use latent_engine::sim::{Event, Observer, Record, World};
 use latent_oracle::ProjectDay;
 use latent_oracle::reader::arb_path::{parse_day_path, parse_segment_path};
-use latent_ports::{DiskOp, NodeId, UnixMs};
+use latent_ports::{DiskOp, NodeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// Directory of the objects of a store.
 const OBJECTS: &str = "objects/";
@@ -57,19 +56,17 @@ impl ObservedReads {
 /// Registers the observer and returns what it records.
 pub(crate) fn attach(world: &World) -> Arc<Mutex<ObservedReads>> {
     let reads: Arc<Mutex<ObservedReads>> = Arc::default();
-    let observer = ReadObserver { start: world.start(), reads: reads.clone() };
-    world.observe(Box::new(WithoutMarks(observer)));
+    world.observe(Box::new(WithoutMarks(ReadObserver { reads: reads.clone() })));
     reads
 }
 
 struct ReadObserver {
-    start: UnixMs,
     reads: Arc<Mutex<ObservedReads>>,
 }
 
 impl Observer for ReadObserver {
-    fn on_record(&mut self, record: &Record<'_>, _: &World) {
-        let at_ms = || (self.start + Duration::from_nanos(record.time_ns)).0;
+    fn on_record(&mut self, record: &Record<'_>, world: &World) {
+        let at_ms = || world.now().0;
         match record.event {
             Event::Boot => {
                 lock(&self.reads).booted_ms.insert(record.node, at_ms());

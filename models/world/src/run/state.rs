@@ -47,7 +47,7 @@ pub(crate) struct RunState<'a> {
     pub(super) disk_activity: Arc<Mutex<DiskActivity>>,
     pub(super) removal_watcher: Arc<Mutex<RemovalWatcher>>,
     pub(super) fault_log: Arc<Mutex<FaultLog>>,
-    observed_reads: Arc<Mutex<ObservedReads>>,
+    pub(super) observed_reads: Arc<Mutex<ObservedReads>>,
     alarm_calls: Arc<Mutex<AlarmCalls>>,
     pub(super) drill_triggers: DrillTriggers,
     pub(super) drills: Vec<DrillFindings>,

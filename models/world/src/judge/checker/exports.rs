@@ -64,12 +64,13 @@ impl OracleChecker {
                 Err(failed) => found.extend(failed),
             }
             drop(ledger);
-            // A day that cannot be read whole is refused, not answered in part: unless a release has a mistake, or so many
-            // disks lost directories that none is left to tell that the day existed.
-            let emptied_disks = lock(&self.fault_log).emptied_disks();
-            if !self.has_planted_bugs
-                && nodes.disks.len() - emptied_disks.min(nodes.disks.len()) >= self.read_disks
-            {
+            // A day that cannot be read whole is refused, not answered in part: unless a release has a mistake, or so
+            // many disks lost directories that too few are left to tell that the day existed.
+            let remembers = {
+                let fault_log = lock(&self.fault_log);
+                nodes.disks.iter().filter(|disk| !fault_log.is_emptied(&world.node_name(**disk))).count()
+            };
+            if !self.has_planted_bugs && remembers >= self.read_disks {
                 let lost: u64 =
                     found.iter().filter(|lost| lost.kind == "missing").map(|lost| lost.items).sum();
                 let why = "an export was answered without events that were acknowledged before it began";

@@ -77,8 +77,8 @@ pub(super) fn project_day(found: &Violation) -> Option<ProjectDay> {
 }
 
 impl OracleChecker {
-    /// Returns true if backups must be checked: a catalog was stored, or none for too long, or the newest backup of a data
-    /// center has become too old since the last call.
+    /// Returns true if backups must be checked: a catalog was stored, or none for too long, or the newest backup of a
+    /// data center has become too old since the last call.
     pub fn are_backups_due(&mut self, world: &World, nodes: &NodeIds, is_catalog_stored: bool) -> bool {
         let Some(promise) = &self.backup else { return is_catalog_stored };
         let (now_ms, within_ms) = (world.now().0, promise.interval_ms + promise.slack_ms);
@@ -156,7 +156,8 @@ impl OracleChecker {
             }
             let Ok(catalog) = catalog::read(file) else { continue };
             let reads = lock(&self.observed_reads);
-            let Some(stored_ms) = reads.object(data_center, &file.path).written_ms else { continue };
+            // A catalog whose write was not seen is held to the last boot, rather than not at all.
+            let stored_ms = reads.object(data_center, &file.path).written_ms.unwrap_or(now.at_ms);
             let booted_ms =
                 backup.and_then(|node| lock(&self.fault_log).last_boot_before_ms(node, stored_ms));
             let is_read_back = |hash: &str| {
@@ -227,9 +228,9 @@ impl OracleChecker {
         self.report(unread.into_iter().collect());
     }
 
-    /// Checks that holds stand until their days are whole. The audit knows only what the tee holds: it is not judged where
-    /// requests are let through without the tee, nor after a fault damaged the tee, nor for days that are partly older
-    /// than the tee.
+    /// Checks that holds stand until their days are whole. The audit knows only what the tee holds: it is not judged
+    /// where requests are let through without the tee, nor after a fault damaged the tee, nor for days that are partly
+    /// older than the tee.
     fn check_holds(&mut self, world: &World, nodes: &NodeIds, store: &DiskView, now: &CheckContext) {
         let Some(tee) = &self.tee else { return };
         let oldest_day = (now.at_ms - tee.retention_ms).div_euclid(DAY_MS) + 2;

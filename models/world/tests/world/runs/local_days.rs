@@ -106,6 +106,24 @@ fn a_run_over_a_day_of_unusual_length_is_compacted_and_audited_in_time() {
 }
 
 #[test]
+fn system_and_oracle_agree_on_midnights_around_a_change_of_the_zone() {
+    let edit_ms = "2016-02-22T20:10:00Z".parse::<Timestamp>().unwrap().0.0;
+    let zones = ["Pacific/Kiritimati", "Asia/Kathmandu", "Etc/UTC", "America/St_Johns", "Pacific/Pago_Pago"];
+    for (before, after) in zones.iter().flat_map(|before| zones.map(|after| (*before, after))) {
+        let system = ZoneHistory::constant(before).unwrap().then(UnixMs(edit_ms), after).unwrap();
+        let mut oracle = ProjectZones::default();
+        oracle.set(1, i64::MIN, before).unwrap();
+        oracle.set(1, edit_ms, after).unwrap();
+        for at_ms in
+            (edit_ms - 3_000 * MINUTE_MS..edit_ms + 3_000 * MINUTE_MS).step_by(5 * MINUTE_MS as usize)
+        {
+            let midnights = (Ok(system.next_midnight(UnixMs(at_ms)).0), oracle.next_midnight_ms(1, at_ms));
+            assert_eq!(midnights.0, midnights.1, "{before} to {after}, from {at_ms} ms");
+        }
+    }
+}
+
+#[test]
 fn customers_that_move_to_another_zone_lose_and_double_nothing() {
     let edits = r#""zone_edits": [
         { "at": "2016-02-20T17:00:00Z", "project": 1, "zone": "Pacific/Kiritimati" },
