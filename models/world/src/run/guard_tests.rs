@@ -1,6 +1,6 @@
 //! Guards that do not do their work are found in a whole run, although nothing is lost.
 //!
-//! A saboteur, which is no part of the plan, stops nodes: no fault excuses what they leave undone.
+//! A saboteur, which the plan does not have, stops nodes: no fault excuses what they leave undone.
 
 use super::WorldRun;
 use crate::cluster::node_ids::NodeIds;
@@ -20,7 +20,7 @@ fn sabotage(
     act: impl Fn(&World, &NodeIds) + Clone + Send + Sync + 'static,
 ) {
     let (world, nodes) = (run.state.world.clone(), run.state.nodes.clone());
-    run.state.world.add_node(NodeSpec::named(&format!("saboteur-{after_hours}")), move |env: SimEnv| {
+    run.state.world.add_node(NodeSpec::named(format!("saboteur-{after_hours}")), move |env: SimEnv| {
         let (world, nodes, act) = (world.clone(), nodes.clone(), act.clone());
         async move {
             env.clock().sleep(HOUR * after_hours).await;
