@@ -90,12 +90,6 @@ impl DecodedBackup {
         self.behind.get(&project).copied().unwrap_or(self.position_ms)
     }
 
-    /// Returns the earliest position of any project.
-    #[must_use]
-    pub fn earliest_position_ms(&self) -> i64 {
-        self.behind.values().copied().min().unwrap_or(self.position_ms)
-    }
-
     fn segments(
         &mut self,
         cache: &mut DecodeCache,

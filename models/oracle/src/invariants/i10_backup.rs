@@ -15,6 +15,7 @@ use crate::excused_periods::ExcusedPeriods;
 use crate::identity::ProjectDay;
 use crate::ledger::{EventIdentity, Ledger};
 use crate::read_view::ReadView;
+use crate::reader::catalog::{Catalog, LaggingProject};
 use crate::reader::{ReadError, ReadErrorKind};
 use crate::view::DiskView;
 use latent_verdict::Violation;
@@ -63,7 +64,7 @@ pub fn check(
     let newest = catalogs.last().map(|catalog| DecodedBackup::read(cache, &objects, catalog));
     let mut checked = BackupCheck { backups: catalogs.len(), ..BackupCheck::default() };
     checked.violations.extend(unreadable.iter().filter_map(|error| damage(store, None, error, context)));
-    let position_ms = newest.as_ref().map(DecodedBackup::earliest_position_ms);
+    let position_ms = position_held_ms(&catalogs, policy);
     checked.violations.extend(stale(store, position_ms, policy, context));
     let is_emptied =
         |backup: &&DecodedBackup| policy.emptied_ms.is_some_and(|at_ms| backup.position_ms < at_ms);
@@ -77,6 +78,19 @@ pub fn check(
     }
     checked.newest = newest;
     checked
+}
+
+/// Returns the earliest position up to which any project is held. A project that the newest backup leaves behind is held
+/// by an earlier one, unless a fault removed its objects since.
+fn position_held_ms(catalogs: &[Catalog], policy: &BackupPolicy) -> Option<i64> {
+    let (newest, earlier) = catalogs.split_last()?;
+    let is_whole = |catalog: &&Catalog| policy.emptied_ms.is_none_or(|at_ms| catalog.position_ms >= at_ms);
+    let earlier: Vec<&Catalog> = earlier.iter().filter(is_whole).collect();
+    let held_ms = |behind: &LaggingProject| {
+        let of_earlier = earlier.iter().map(|catalog| catalog.position_of(behind.project));
+        of_earlier.fold(behind.position_ms, i64::max)
+    };
+    newest.behind.iter().map(held_ms).chain([newest.position_ms]).min()
 }
 
 fn stale(
@@ -285,6 +299,21 @@ mod tests {
             found(&behind(NOON_MS), &all, &CheckContext { at_ms: NOON_MS + 25 * HOUR_MS, ..context }),
             []
         );
+    }
+
+    #[test]
+    fn a_project_that_the_newest_backup_leaves_behind_is_held_by_an_earlier_one() {
+        let day = || {
+            let file = test_support::compacted(PROJECT_DAY, 3, recs(&["i1", "i2"]));
+            [(PROJECT_DAY, vec![(file, 2)])]
+        };
+        let earlier = TestStore::default().with_backup_behind(NOON_MS + HOUR_MS, &[], &day());
+        let store = earlier.with_backup_behind(NOON_MS + 2 * HOUR_MS, &[(17, 0)], &day());
+        let at = |hours: i64| CheckContext { at_ms: NOON_MS + hours * HOUR_MS, ..noon_context() };
+        let emptied = BackupPolicy { emptied_ms: Some(NOON_MS + 2 * HOUR_MS), ..daily() };
+        assert_eq!(found(&store, &["i1", "i2"], &at(26)), []);
+        assert_eq!(found(&store, &["i1", "i2"], &at(27)), [("stale".into(), 0, false)]);
+        assert_eq!(found_of(&store, &["i1", "i2"], &emptied, &at(26)), [("stale".into(), 0, false)]);
     }
 
     #[test]

@@ -22,6 +22,15 @@ pub struct Catalog {
     pub days: Vec<CatalogDay>,
 }
 
+impl Catalog {
+    /// Returns the position up to which the backup states that it covers a project, in ms.
+    #[must_use]
+    pub fn position_of(&self, project: u32) -> i64 {
+        let behind = self.behind.iter().find(|behind| behind.project == project);
+        behind.map_or(self.position_ms, |behind| behind.position_ms)
+    }
+}
+
 /// A project covered only up to an earlier position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -60,7 +60,11 @@ pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str
     let config = &mut scenario.config;
     let is_known = config.releases.iter().any(|release| release.name == name);
     if !is_known && bug_names().contains(&name) {
-        config.releases.push(ReleaseConfig { name: name.to_owned(), bugs: vec![name.to_owned()] });
+        config.releases.push(ReleaseConfig {
+            name: name.to_owned(),
+            bugs: vec![name.to_owned()],
+            is_fault: false,
+        });
     } else if !is_known && name != good {
         let mut known: BTreeSet<&str> = bug_names().into_iter().collect();
         known.insert(&good);

@@ -24,6 +24,7 @@ mod smallest_loss;
 use crate::actors::operator::OperatorState;
 use crate::cluster::node_ids::NodeIds;
 use crate::cluster::store_faults::StoreLog;
+use crate::judge::bad_release::BadReleases;
 use crate::judge::compacted_days::CompactedDays;
 use crate::judge::corrupt_days::CorruptDays;
 use crate::judge::disk_views::day_of;
@@ -132,6 +133,7 @@ pub(super) struct OracleChecker {
     catalogs_seen: BTreeSet<(NodeId, String)>,
     /// Whether some release of the run has a planted bug.
     has_planted_bugs: bool,
+    bad_releases: BadReleases,
     faults_planned: bool,
     fault_log: Arc<Mutex<FaultLog>>,
     observed_reads: Arc<Mutex<ObservedReads>>,
@@ -238,6 +240,7 @@ impl OracleChecker {
             stale_backups: BTreeSet::new(),
             catalogs_seen: BTreeSet::new(),
             has_planted_bugs: config.releases.iter().any(|release| !release.bugs.is_empty()),
+            bad_releases: BadReleases::new(config),
             // Read from the world: a shrunk case has its faults only in its plan.
             faults_planned: !world.fault_outcomes().is_empty() || !config.deploys.is_empty(),
             smallest: None,
@@ -333,6 +336,7 @@ impl OracleChecker {
     /// Adds violations, keeping the worst of each fingerprint.
     pub fn report(&mut self, found: Vec<Violation>) {
         for violation in found {
+            let Some(violation) = self.bad_releases.judge(violation) else { continue };
             debug_assert!(
                 violation_kind(&violation.invariant, &violation.kind).is_some(),
                 "{} is not among the listed kinds of violations",

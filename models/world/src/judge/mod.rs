@@ -7,9 +7,10 @@
 //!   of files. `liveness`: backlogs that remain after healing.
 //! - `job_dependencies`, `excuses`, `corrupt_days`: times at which faults kept a job from working. `tee_retention`:
 //!   times of a longer retention.
-//! - `disk_views`: disks as the oracle reads them.
+//! - `bad_release`: releases whose harm is a loss to be restored. `disk_views`: disks as the oracle reads them.
 
 mod acknowledged;
+mod bad_release;
 pub(crate) mod checker;
 mod compacted_days;
 mod corrupt_days;

@@ -354,6 +354,10 @@ pub struct ReleaseConfig {
     pub name: String,
     /// Names of planted bugs, as `latent bugs` prints them; or `hostile`, an adversary beside the node's tasks.
     pub bugs: Vec<String>,
+    /// Whether the release is one of the run's faults: what its merges do to production counts as a loss, which the run
+    /// must notice and restore, and not as a violation. Without it, the release is what is tested.
+    #[serde(default, rename = "fault", skip_serializing_if = "std::ops::Not::not")]
+    pub is_fault: bool,
 }
 
 /// A deploy of a release.

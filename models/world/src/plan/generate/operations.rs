@@ -90,7 +90,7 @@ impl ArbitraryIn for Deploys {
 impl Deploys {
     /// Returns the releases that the deploys name, except for the default one.
     pub fn releases(&self) -> Vec<ReleaseConfig> {
-        let next = || ReleaseConfig { name: NEXT.to_owned(), bugs: Vec::new() };
+        let next = || ReleaseConfig { name: NEXT.to_owned(), bugs: Vec::new(), is_fault: false };
         (!self.0.is_empty()).then(next).into_iter().collect()
     }
 }

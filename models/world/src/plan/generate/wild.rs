@@ -3,12 +3,14 @@
 //!
 //! Modelled: a node that is away for days, a disk that is replaced while another is away, an edge whose disk is replaced
 //! several times, all holders of a write that lose power at once, clocks that are wrong by days, a store that for days
-//! keeps other bytes than it confirms, backups that take hours, and a project-day that is removed from every disk, or rots on every disk. Only the
-//! last exceeds the fault budget. Its events are within what the tee or a backup holds, an audit and an operator are
-//! there, and nothing else harms the tee, so the scenario expects that a recovery brings everything back.
+//! keeps other bytes than it confirms, backups that take hours, a project-day that is removed from every disk, or rots on
+//! every disk, and a release that loses or alters events and is rolled back. The last two are more than the disks
+//! withstand. The events are within what the tee or a backup holds, an audit and an operator are there, and nothing else
+//! harms the tee, so the scenario expects that a recovery brings everything back.
 //!
 //! Not modelled: two of these in one run; the loss of all data centers or of the tee, after which nothing is promised.
 
+mod bad_release;
 mod lost_day;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use crate::plan::time_limits::REPAIRED_AFTER_MS;
 use crate::scenario::store_conditions::PUTS_ALTERED;
 use crate::scenario::{NodeNames, TeeFailurePolicy, WorldConfig};
 use arbitrary::{Arbitrary, Result, Unstructured};
+use bad_release::bad_release;
 use latent_engine::sim::{
     ClockStep, Condition, CrashPolicy, DegradeLink, Fault, FaultAction, Isolate, Kill, NewDisk, OpKind,
     PowerLoss, Trigger,
@@ -45,6 +48,7 @@ enum Trouble {
     AlteringStore,
     SlowBackup,
     LostDay,
+    BadRelease,
 }
 
 impl<'a> Arbitrary<'a> for WildScenario {
@@ -59,6 +63,8 @@ impl<'a> Arbitrary<'a> for WildScenario {
             Trouble::WrongClock,
             Trouble::AlteringStore,
             Trouble::SlowBackup,
+            Trouble::BadRelease,
+            Trouble::BadRelease,
         ]);
         let mut draws = Draws::new(bytes);
         let exports = draws.pick(&[None, Some(6), Some(20)]);
@@ -76,6 +82,7 @@ impl<'a> Arbitrary<'a> for WildScenario {
             Trouble::AlteringStore => altering_store(&mut scenario, &mut draws),
             Trouble::SlowBackup => slow_backup(&mut scenario, &mut draws),
             Trouble::LostDay => lost_day(&mut scenario, &mut draws),
+            Trouble::BadRelease => bad_release(&mut scenario, &mut draws),
         }
         scenario.about = format!("{} {}", trouble.sentence(), about(&scenario));
         Ok(WildScenario(scenario))
@@ -120,6 +127,7 @@ impl Trouble {
             Trouble::AlteringStore => "A store keeps other bytes than it confirms, for days.",
             Trouble::SlowBackup => "Backups take hours.",
             Trouble::LostDay => "A project-day is lost on every disk.",
+            Trouble::BadRelease => "A release loses or alters events and is rolled back.",
         }
     }
 }

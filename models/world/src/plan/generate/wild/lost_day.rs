@@ -20,9 +20,9 @@ pub(super) const TEE_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// Time after a loss, or after a deploy, at which a good release is deployed.
 const ROLL_BACK_AFTER_MS: i64 = 2 * HOUR_MS;
 /// Name of the default release.
-const GOOD: &str = "good";
-/// Retention of the tee if the lost day is older: only backups hold it.
-const SHORT_TEE_RETENTION: Duration = Duration::from_secs(2 * 86_400);
+pub(super) const GOOD: &str = "good";
+/// Longest time from a loss until the next audit has noticed it.
+const NOTICED_WITHIN: Duration = Duration::from_secs(30 * 3600);
 /// Shortest run in which a day is lost that is older than a short tee.
 const BEYOND_TEE_RUN: Duration = Duration::from_secs(7 * 86_400);
 /// Time between two hosts of a script that runs on every host.
@@ -31,29 +31,17 @@ const BETWEEN_HOSTS_MS: i64 = 2_000;
 /// A project-day, of the last six days, is lost on every disk: an operator's script removes it or everything of the
 /// project, or a bad batch of disks flips bits in each copy.
 pub(super) fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) {
-    let config = &mut scenario.config;
     // What brings the day back: mostly the tee, and beyond a short one a backup.
-    let has_backup = config.protection.backup.is_some();
+    let has_backup = scenario.config.protection.backup.is_some();
     let is_beyond_tee = has_backup && scenario.run_for.0 >= BEYOND_TEE_RUN && draws.percent(35);
-    let retention = if is_beyond_tee { SHORT_TEE_RETENTION } else { TEE_RETENTION };
-    config.protection.tee =
-        Some(TeeProtection { retention: Span(retention), on_failure: TeeFailurePolicy::Reject });
-    if let Some(backup) = &mut config.protection.backup {
-        backup.retention.0 = backup.retention.0.max(TEE_RETENTION + backup.interval.0);
-    }
-    config.protection.audit.get_or_insert(AuditSchedule { after_midnight: hours(3) });
-    // An open alarm holds what could answer it, however long the operator is away.
-    let reaction = hours(draws.pick(&[2, 1, 8, 72, 168]));
-    config.operator = Some(OperatorConfig { reaction });
-    // The operator writes to every disk.
-    config.heal_without = None;
-    let spare = reaction.0 + Duration::from_secs(2 * 86_400);
+    let retention = if is_beyond_tee { short_tee_retention(&scenario.config) } else { TEE_RETENTION };
+    let reaction = protect(scenario, draws, retention);
+    let config = &mut scenario.config;
+    let spare = reaction + Duration::from_secs(2 * 86_400);
     config.healing = Span(config.healing.0.max(min_healing(config) + spare));
     let projects: u32 = config.tenants.iter().map(|class| class.count).sum();
     let project = draws.within(1, projects.max(1));
-    let NodeNames { disks, edges, tee_store, data_centers, .. } = NodeNames::new(config);
-    // What brings the day back is not damaged too.
-    leave_undamaged(&mut scenario.faults, edges.iter().chain(&tee_store).chain(&data_centers));
+    let disks = NodeNames::new(config).disks;
     let mut at_ms = instant_ms(scenario, draws, HOUR_MS);
     if is_beyond_tee {
         at_ms = at_ms.max(scenario.start.0.0 + 6 * DAY_MS);
@@ -93,6 +81,37 @@ pub(super) fn lost_day(scenario: &mut Scenario<WorldConfig>, draws: &mut Draws) 
     }
     roll_back(scenario, at_ms);
     make_room_for_repair(scenario);
+}
+
+/// Returns the retention of a tee that covers what no backup holds yet, and no more: a backup may be the first that a
+/// loss keeps from being taken, and what it would have held must stay in the tee until an audit has noticed.
+pub(super) fn short_tee_retention(config: &WorldConfig) -> Duration {
+    let interval = config.protection.backup.as_ref().map_or(Duration::ZERO, |backup| backup.interval.0);
+    interval + NOTICED_WITHIN
+}
+
+/// Gives the run what notices a loss of production and makes it good: a tee with this retention, an audit, and an
+/// operator, whose reaction time is returned. Nothing that could bring events back is damaged.
+pub(super) fn protect(
+    scenario: &mut Scenario<WorldConfig>,
+    draws: &mut Draws,
+    tee_retention: Duration,
+) -> Duration {
+    let config = &mut scenario.config;
+    config.protection.tee =
+        Some(TeeProtection { retention: Span(tee_retention), on_failure: TeeFailurePolicy::Reject });
+    if let Some(backup) = &mut config.protection.backup {
+        backup.retention.0 = backup.retention.0.max(tee_retention.max(TEE_RETENTION) + backup.interval.0);
+    }
+    config.protection.audit.get_or_insert(AuditSchedule { after_midnight: hours(3) });
+    // An open alarm holds what could answer it, however long the operator is away.
+    let reaction = hours(draws.pick(&[2, 1, 8, 72, 168]));
+    config.operator = Some(OperatorConfig { reaction });
+    // The operator writes to every disk.
+    config.heal_without = None;
+    let NodeNames { edges, tee_store, data_centers, .. } = NodeNames::new(config);
+    leave_undamaged(&mut scenario.faults, edges.iter().chain(&tee_store).chain(&data_centers));
+    reaction.0
 }
 
 /// The operator suspects the release: a good one is deployed two hours after the loss, or after the last deploy, which

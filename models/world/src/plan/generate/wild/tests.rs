@@ -34,11 +34,12 @@ proptest! {
 #[test]
 fn every_kind_of_trouble_occurs() {
     let mut met: BTreeMap<String, u32> = BTreeMap::new();
-    for seed in 0..200 {
+    for seed in 0..400 {
         *met.entry(trouble(&drawn(seed))).or_default() += 1;
     }
-    assert_eq!(met.len(), 8, "{met:?}");
-    assert!(met.values().all(|times| *times >= 10), "{met:?}");
+    assert_eq!(met.len(), 9, "{met:?}");
+    // One in eleven of 400 is 36; less than 15 is beyond three and a half standard deviations.
+    assert!(met.values().all(|times| *times >= 15), "{met:?}");
 }
 
 #[test]
@@ -52,13 +53,14 @@ fn only_the_lost_day_exceeds_the_fault_budget() {
 }
 
 #[test]
-fn a_lost_day_is_within_the_tee_and_an_operator_can_restore_it() {
-    let lost = (0..200).map(drawn).filter(|it| trouble(it) == Trouble::LostDay.sentence());
+fn what_production_loses_is_within_the_tee_or_a_backup_and_an_operator_can_restore_it() {
+    let loses = [Trouble::LostDay.sentence(), Trouble::BadRelease.sentence()];
+    let lost = (0..200).map(drawn).filter(|it| loses.contains(&trouble(it).as_str()));
     for scenario in lost {
         let config = &scenario.config;
         let tee = config.protection.tee.as_ref().expect("a tee");
         assert_eq!(tee.on_failure, TeeFailurePolicy::Reject);
-        let is_held = tee.retention.0 == TEE_RETENTION || config.protection.backup.is_some();
+        let is_held = tee.retention.0 >= TEE_RETENTION || config.protection.backup.is_some();
         assert!(is_held, "{:?}", config.protection);
         let operator = config.operator.as_ref().expect("an operator");
         assert!(config.protection.audit.is_some() && config.healing.0 > operator.reaction.0);
