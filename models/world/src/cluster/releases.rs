@@ -50,8 +50,9 @@ pub(crate) fn planted_bugs() -> Vec<PlantedBug> {
 }
 
 /// Deploys a release from the start to the end to the nodes whose code has its bugs, production or those that protect
-/// it: one of the scenario's releases, one with the planted bug of this name, or `good`. Other deploys are removed. The
-/// scenario's expectation was for its own releases, so the expected outcome becomes `clean`.
+/// it: one of the scenario's releases, one with the planted bug of this name, or `good`. Other deploys are removed, except
+/// for those of releases that are faults of the run, as long as production is not under test: its bad release is rolled
+/// back to `good`. The scenario's expectation was for its own releases, so the expected outcome becomes `clean`.
 ///
 /// # Errors
 /// An unknown release, with the known ones.
@@ -80,20 +81,28 @@ pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str
         );
         return Err(Problem::new(format!("no release is called '{name}'"), hint));
     }
-    config.deploys.clear();
-    config.releases.retain(|release| release.name == name);
+    let bugs =
+        config.releases.iter().filter(|release| release.name == name).flat_map(|release| &release.bugs);
+    let is_in_protection =
+        |bug: &String| Bug::ALL.iter().any(|known| known.name() == bug && known.is_in_protection());
+    // Production stays good where it can, since the operator waits for that before a recovery.
+    let mut targets: BTreeSet<bool> = bugs.map(is_in_protection).collect();
+    if name != good && targets.is_empty() {
+        targets.insert(false);
+    }
+    let has_fault = config.releases.iter().any(|release| release.is_fault && release.name != name);
+    let keeps_faults = has_fault && !targets.contains(&false);
+    let is_of_production = |deploy: &Deploy| {
+        matches!(deploy.to, DeployTarget::All | DeployTarget::Rolling { .. } | DeployTarget::Canary { .. })
+    };
+    config.deploys.retain(|deploy| keeps_faults && is_of_production(deploy));
+    config.releases.retain(|release| {
+        release.name == name || config.deploys.iter().any(|deploy| deploy.release == release.name)
+    });
     if name != good {
-        let bugs = config.releases.iter().flat_map(|release| &release.bugs);
-        let is_in_protection =
-            |name: &String| Bug::ALL.iter().any(|bug| bug.name() == name && bug.is_in_protection());
-        // Production stays good where it can, since the operator waits for that before a recovery.
-        let mut targets: BTreeSet<bool> = bugs.map(is_in_protection).collect();
-        if targets.is_empty() {
-            targets.insert(false);
-        }
         for is_in_protection in targets {
             let to = if is_in_protection { DeployTarget::Protection } else { DeployTarget::All };
-            config.deploys.push(Deploy { at: scenario.start, release: name.to_owned(), to });
+            config.deploys.insert(0, Deploy { at: scenario.start, release: name.to_owned(), to });
         }
     }
     if !scenario.expect.accepts_better() {
@@ -134,6 +143,21 @@ mod tests {
         deploy_everywhere(&mut scenario, "retention-unit").unwrap();
         let [deploy] = &scenario.config.deploys[..] else { panic!("{:?}", scenario.config.deploys) };
         assert_eq!(deploy.to, DeployTarget::Protection);
+    }
+
+    #[test]
+    fn a_release_that_is_a_fault_stays_unless_production_is_under_test() {
+        let text =
+            SMALL.replace(r#"["recompaction-overwrites"]"#, r#"["recompaction-overwrites"], "fault": true"#);
+        let releases = |name: &str| {
+            let mut scenario = latent_engine::parse::<Latent>("small.json", &text).unwrap();
+            deploy_everywhere(&mut scenario, name).unwrap();
+            assert!(crate::check::check(&scenario).is_empty());
+            scenario.config.deploys.into_iter().map(|deploy| deploy.release).collect::<Vec<String>>()
+        };
+        assert_eq!(releases("retention-unit"), ["retention-unit", "bad"]);
+        assert_eq!(releases("good"), ["bad"]);
+        assert_eq!(releases("coarse-dedupe-key"), ["coarse-dedupe-key"]);
     }
 
     #[test]
