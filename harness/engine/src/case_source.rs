@@ -4,8 +4,9 @@ use crate::case::ipc::CaseRequest;
 use crate::case_file::{self, CaseFile, CaseHeader};
 use crate::report::ReleaseOverride;
 use crate::scenario::{self, NamedScenario, Scenario, ScenarioError};
-use crate::{Case, CaseOf, Generator, Plan, Problem, System, expand};
+use crate::{Case, CaseOf, Generator, Plan, Problem, System, expand, suggest};
 use latent_sim::keyed_draw;
+use latent_verdict::Outcome;
 use serde_json::Value;
 
 /// Name of the first generator of every system that has one.
@@ -27,6 +28,8 @@ pub(crate) struct CaseSource<S: System> {
     pub seed: u64,
     /// The release given on the command line, if any.
     release: Option<ReleaseOverride>,
+    /// The set of checks given on the command line, if any.
+    checks: Option<String>,
     /// Plan of a stored case.
     plan: Option<Value>,
     /// Header of a stored case.
@@ -68,6 +71,7 @@ impl<S: System> CaseSource<S> {
                 scenario,
                 seed,
                 release,
+                checks: None,
                 plan: None,
                 recorded: None,
                 is_edited: false,
@@ -89,14 +93,25 @@ impl<S: System> CaseSource<S> {
             let scenario = scenario::parse::<S>(&source.file, &case.scenario)?;
             let (file, text, seed) = (source.file, case.scenario, scenario.seed);
             let (plan, recorded, is_edited) = (Some(case.plan), Some(case.recorded), case.is_edited);
-            let target = CaseSource { given, file, text, scenario, seed, release, plan, recorded, is_edited };
+            let target = CaseSource {
+                given,
+                file,
+                text,
+                scenario,
+                seed,
+                release,
+                checks: None,
+                plan,
+                recorded,
+                is_edited,
+            };
             target.expand()?;
             return Ok(target);
         }
         let scenario = scenario::parse::<S>(&source.file, &source.text)?;
         let (file, text, seed) = (source.file, source.text, seed.unwrap_or(scenario.seed));
         let (plan, recorded, is_edited) = (None, None, false);
-        Ok(CaseSource { given, file, text, scenario, seed, release, plan, recorded, is_edited })
+        Ok(CaseSource { given, file, text, scenario, seed, release, checks: None, plan, recorded, is_edited })
     }
 
     /// Puts the system on another release than the scenario's.
@@ -110,6 +125,30 @@ impl<S: System> CaseSource<S> {
         // The recorded hash belongs to the release of the recorded run.
         self.recorded = None;
         Ok(())
+    }
+
+    /// Judges the case by another set of checks than the scenario's. The expected outcome was for that one: it becomes
+    /// `clean`.
+    ///
+    /// # Errors
+    /// The system has no set of checks of this name.
+    pub fn check_by(mut self, name: &str) -> Result<CaseSource<S>, ScenarioError> {
+        if !S::set_checks(&mut self.scenario, name) {
+            let known = S::check_sets();
+            let hint = match suggest(name, known.iter().copied()).first() {
+                Some(candidate) => format!("did you mean {candidate}? "),
+                None => String::new(),
+            };
+            let hint = format!("{hint}there are: {}", known.join(", "));
+            let message = format!("no set of checks is called '{name}'");
+            return Err(scenario::error_without_position(&format!("--checks {name}"), message, hint));
+        }
+        self.scenario.expect = Outcome::Clean.into();
+        self.text = self.scenario.to_text();
+        self.checks = Some(name.to_owned());
+        // The recorded outcome is that of the recorded checks.
+        self.recorded = None;
+        Ok(self)
     }
 
     /// Returns the same source with another seed. Only for a source without a seed of its own.
@@ -126,8 +165,8 @@ impl<S: System> CaseSource<S> {
         }
         let (given, file, text) = (self.given.clone(), self.file.clone(), self.text.clone());
         let (scenario, release) = (self.scenario.clone(), self.release.clone());
-        let (plan, recorded, is_edited) = (None, None, false);
-        Ok(CaseSource { given, file, text, scenario, seed, release, plan, recorded, is_edited })
+        let (checks, plan, recorded, is_edited) = (self.checks.clone(), None, None, false);
+        Ok(CaseSource { given, file, text, scenario, seed, release, checks, plan, recorded, is_edited })
     }
 
     /// The release that overrides the scenario's own, if any.
@@ -185,9 +224,13 @@ impl<S: System> CaseSource<S> {
             Some(release) => format!(" --release {}", shell_word(&release.name)),
             None => String::new(),
         };
+        let checks = match &self.checks {
+            Some(checks) => format!(" --checks {}", shell_word(checks)),
+            None => String::new(),
+        };
         let items = S::cost(&self.scenario).items;
         let allowed = if items > MAX_ITEMS { format!(" --max-items {items}") } else { String::new() };
-        format!("{}{release}{allowed}", shell_word(&self.name()))
+        format!("{}{release}{checks}{allowed}", shell_word(&self.name()))
     }
 }
 

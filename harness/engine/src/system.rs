@@ -75,6 +75,16 @@ pub trait System: Sized + 'static {
         Err(Problem::new(format!("no release is called '{name}': {} has none", Self::NAME), ""))
     }
 
+    /// Names of the sets of checks that the system has. The first is the default, and has all checks.
+    fn check_sets() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Judges the scenario by a set of checks. Returns false if the system has none of this name.
+    fn set_checks(_scenario: &mut Scenario<Self::Config>, _name: &str) -> bool {
+        false
+    }
+
     /// The system's own ways to shrink a case, in the order in which they are tried.
     fn reductions() -> Vec<ReductionOf<Self>> {
         Vec::new()

@@ -142,6 +142,20 @@ impl ClusterSnapshot {
         ClusterSnapshot { disks, scope: Some(days) }
     }
 
+    /// Returns the number of compaction runs of each project-day: the most that a readable manifest shows.
+    #[must_use]
+    pub fn runs(&self) -> BTreeMap<ProjectDay, u64> {
+        let mut runs: BTreeMap<ProjectDay, u64> = BTreeMap::new();
+        for (project_day, day) in self.disks.iter().flat_map(|disk| &disk.days) {
+            let Some(edit) = day.manifest.as_ref().and_then(|manifest| manifest.edits.last()) else {
+                continue;
+            };
+            let most = runs.entry(*project_day).or_default();
+            *most = edit.compactions.max(*most);
+        }
+        runs
+    }
+
     /// Returns the problems of all disks.
     pub fn problems(&self) -> impl Iterator<Item = &FileProblem> {
         self.disks.iter().flat_map(|disk| &disk.problems)

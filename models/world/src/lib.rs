@@ -34,7 +34,9 @@ pub use plan::generate::{GeneratedScenario, WildScenario, ZONES as GENERATED_ZON
 pub use plan::{WorldPlan, workload};
 pub use run::WorldRun;
 pub use run::findings::Findings;
+use scenario::CheckSet;
 pub use scenario::WorldConfig;
+use strum::VariantArray;
 
 use cluster::node_env::MarkPolicy;
 use latent_engine::PlantedBug;
@@ -109,6 +111,16 @@ impl System for Latent {
 
     fn set_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), Problem> {
         cluster::releases::deploy_everywhere(scenario, name)
+    }
+
+    fn check_sets() -> Vec<&'static str> {
+        CheckSet::VARIANTS.iter().map(Into::into).collect()
+    }
+
+    fn set_checks(scenario: &mut Scenario<WorldConfig>, name: &str) -> bool {
+        let Ok(checks) = name.parse() else { return false };
+        scenario.config.checks = checks;
+        true
     }
 
     fn reductions() -> Vec<ReductionOf<Latent>> {

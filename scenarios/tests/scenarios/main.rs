@@ -5,6 +5,7 @@
 
 mod backup_schedule;
 mod backups;
+mod check_sets;
 mod cli;
 mod common;
 mod corpus;

@@ -17,6 +17,9 @@ pub(super) struct Args {
     /// Put the whole system on this release
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
+    /// Judge by this set of checks, not by all; a wrong name lists them
+    #[arg(long, value_name = "NAME")]
+    checks: Option<String>,
     /// Generate the scenario from the bytes of a file, such as a fuzzer's input
     #[arg(long, value_name = "FILE")]
     bytes: Option<PathBuf>,
@@ -33,6 +36,10 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         (None, target) => {
             let target = target.as_deref().unwrap_or_default();
             let found = context.target::<S>(target, arguments.seed, arguments.release.as_deref())?;
+            let found = match &arguments.checks {
+                Some(checks) => found.check_by(checks)?,
+                None => found,
+            };
             let mut scenario = found.scenario;
             scenario.seed = found.seed;
             scenario.to_text()

@@ -42,6 +42,9 @@ pub(super) struct Args {
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
+    /// Judge by this set of checks, not by all; a wrong name lists them
+    #[arg(long, value_name = "NAME")]
+    checks: Option<String>,
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
@@ -52,6 +55,10 @@ pub(super) struct Args {
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
+    let target = match &arguments.checks {
+        Some(checks) => target.check_by(checks)?,
+        None => target,
+    };
     let mut repeat = format!("{} repro {}", shell_word(&context.program), target.arguments());
     if let Some(time) = arguments.case_time {
         repeat = format!("{repeat} --case-time {time}");

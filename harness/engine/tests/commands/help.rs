@@ -97,6 +97,7 @@ fn each_command_has_help() {
           --trace <HASH>         Require this trace hash, or a prefix of it [default: the hash in the
                                  case file]
           --release <NAME>       Put the whole system on this release: one of the scenario's, or `good`
+          --checks <NAME>        Judge by this set of checks, not by all; a wrong name lists them
           --json                 Print the report as one JSON object
       -v, --verbose              Print the choices, marks and nodes too
           --max-items <N>        Allow scenarios with up to this many items [env: LATENT_MAX_ITEMS=]
@@ -159,6 +160,7 @@ fn each_command_has_help() {
     Options:
           --seed <N>        Use this seed; the same as SCENARIO@SEED
           --release <NAME>  Put the whole system on this release
+          --checks <NAME>   Judge by this set of checks, not by all; a wrong name lists them
           --bytes <FILE>    Generate the scenario from the bytes of a file, such as a fuzzer's input
           --max-items <N>   Allow scenarios with up to this many items [env: LATENT_MAX_ITEMS=]
                             [default: 1000000]

@@ -147,6 +147,14 @@ impl ManifestChecker {
     }
 }
 
+/// Reports live files that are missing, and looks at nothing else: whether the right files exist.
+#[must_use]
+pub fn missing_files(snapshot: &ClusterSnapshot, context: &CheckContext) -> Vec<Violation> {
+    let mut found = problems(snapshot, context);
+    found.retain(|violation| violation.kind == "dangling");
+    found
+}
+
 /// Reports live files that are missing or unreadable.
 fn problems(snapshot: &ClusterSnapshot, context: &CheckContext) -> Vec<Violation> {
     let mut found: BTreeMap<(ProjectDay, &str), Vec<String>> = BTreeMap::new();

@@ -12,6 +12,7 @@
 //!   the judgement.
 
 mod backlogs;
+mod check_sets;
 mod deadlines;
 mod disk_state;
 mod exports;

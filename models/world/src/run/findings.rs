@@ -7,6 +7,7 @@ mod render;
 pub(crate) use render::{caveat, render};
 
 use crate::actors::drill::DrillResult;
+use crate::scenario::CheckSet;
 use latent_oracle::ledger;
 use latent_oracle::loss::LossSummary;
 use latent_pipeline::recovery::run::DayReport;
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 /// Results of a run in addition to violations.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Findings {
+    /// What was checked, if it was not everything.
+    #[serde(default, skip_serializing_if = "CheckSet::is_full")]
+    pub checks: CheckSet,
     /// Number of customers.
     pub projects: u64,
     /// HTTP requests, retries included, by their answers.

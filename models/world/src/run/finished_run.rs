@@ -19,7 +19,8 @@ impl<'a> FinishedRun<'a> {
         let last = state.final_observations();
         let (mut judge, production) = judge.healed(&state.world, &state.nodes, last);
         // If production lacks events at the end, a drill shows whether they are recoverable.
-        if state.scenario.config.protection.backup.is_some() || judge.is_short() {
+        let config = &state.scenario.config;
+        if config.checks.is_full() && (config.protection.backup.is_some() || judge.is_short()) {
             state
                 .drill(|drilled, now_ms, promised| judge.check_drill(drilled, &production, now_ms, promised));
         }

@@ -45,6 +45,7 @@ impl FinishedRun<'_> {
             |project: u32| state.plan.tenant(project).map(|tenant| tenant.zone.clone()).unwrap_or_default();
         let ledger = lock(&state.client_state.ledger);
         let findings = Findings {
+            checks: state.scenario.config.checks,
             projects: state.plan.tenants.len() as u64,
             requests: ledger.requests().into(),
             event_attempts: ledger.event_attempts().into(),

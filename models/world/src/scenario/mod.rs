@@ -23,7 +23,7 @@ pub use operations::{
 };
 pub(crate) use world_config::SCRUB_AFTER_MIDNIGHT;
 pub use world_config::{
-    AbsentDisk, ApiWeights, AuditSchedule, BackupSchedule, CompactionThresholds, Deploy, DeployTarget,
-    OperatorConfig, Protection, ReleaseConfig, TeeFailurePolicy, TeeProtection, TenantClass, Topology,
-    WorldConfig, ZoneEdit, ZoneShare,
+    AbsentDisk, ApiWeights, AuditSchedule, BackupSchedule, CheckSet, CompactionThresholds, Deploy,
+    DeployTarget, OperatorConfig, Protection, ReleaseConfig, TeeFailurePolicy, TeeProtection, TenantClass,
+    Topology, WorldConfig, ZoneEdit, ZoneShare,
 };

@@ -31,6 +31,9 @@ pub struct WorldConfig {
     /// Protection against the loss of production: tee, backups and audit.
     #[serde(default)]
     pub protection: Protection,
+    /// What is checked.
+    #[serde(default, skip_serializing_if = "CheckSet::is_full")]
+    pub checks: CheckSet,
     /// Releases other than `good`, each with its planted bugs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseConfig>,
@@ -344,6 +347,41 @@ pub struct BackupSchedule {
 pub struct AuditSchedule {
     /// Time from a project's local midnight to its audit.
     pub after_midnight: Span,
+}
+
+/// A set of checks. The limited ones are parts of the full one: the tests that the company had in 2016.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum CheckSet {
+    /// Every invariant.
+    #[default]
+    Full,
+    /// Only that the files exist which the manifests name, however often compaction has run over their day.
+    Existence,
+    /// Only the contents of days over which compaction has run once.
+    SingleRun,
+}
+
+impl CheckSet {
+    /// Whether every invariant is checked.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        *self == CheckSet::Full
+    }
 }
 
 /// A release and its planted bugs.

@@ -4,7 +4,7 @@ use super::calendar::Calendar;
 use super::customers::{Tenants, Zones};
 use super::in_context::ArbitraryIn;
 use super::world::{ExportsPerProject, RecoverySetup};
-use crate::scenario::WorldConfig;
+use crate::scenario::{CheckSet, WorldConfig};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use latent_engine::verdict::Outcome;
 use latent_engine::{Scenario, Span, Timestamp};
@@ -49,6 +49,7 @@ impl<'a> Arbitrary<'a> for QuietScenario {
             operator: None,
             operations: Vec::new(),
             zone_edits: Vec::new(),
+            checks: CheckSet::Full,
             drills: 0,
             exports_per_project,
             healing: Span(Duration::ZERO),

@@ -1,6 +1,7 @@
 //! Display of this system's part of a report on a screen.
 
 use super::{Findings, LossFindings};
+use crate::scenario::CheckSet;
 use latent_engine::verdict::Outcome;
 use latent_engine::{Report, Screen, StyledText, humanize};
 
@@ -94,6 +95,10 @@ fn final_state(loss: &LossFindings) -> (bool, String) {
 
 fn render_loss(findings: &Findings, screen: &mut Screen) {
     let loss = &findings.loss;
+    if !findings.checks.is_full() {
+        screen.item("loss", StyledText::new().bad("not looked for"));
+        return;
+    }
     if loss.events_lost_from_production == 0 && loss.events_altered_at_end == 0 {
         screen.item("loss", StyledText::new().good("none"));
         return;
@@ -181,8 +186,13 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
     }
 }
 
-/// Returns a warning for a clean run in which a drill could not recover everything.
+/// Returns a warning for a run that was not checked in full, or a clean one in which a drill could not recover everything.
 pub(crate) fn caveat(report: &Report<Findings>) -> Option<String> {
+    match report.findings.checks {
+        CheckSet::Full => {}
+        CheckSet::Existence => return Some("checked for the existence of files only".to_owned()),
+        CheckSet::SingleRun => return Some("checked where compaction ran once only".to_owned()),
+    }
     let lacked = report.findings.drills.iter().map(|drill| drill.events_missing).max().unwrap_or(0);
     let is_hidden = report.outcome == Outcome::Clean && lacked > 0;
     is_hidden.then(|| format!("not protected: a drill lacked {}", humanize::counted(lacked, "events")))
