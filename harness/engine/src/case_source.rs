@@ -4,6 +4,7 @@ use crate::case::ipc::CaseRequest;
 use crate::case_file::{self, CaseFile, CaseHeader};
 use crate::report::ReleaseOverride;
 use crate::scenario::{self, NamedScenario, Scenario, ScenarioError};
+use crate::variant::{VariantArgs, VariantAxis};
 use crate::{Case, CaseOf, Generator, Plan, Problem, System, expand, suggest};
 use latent_sim::keyed_draw;
 use latent_verdict::Outcome;
@@ -28,8 +29,8 @@ pub(crate) struct CaseSource<S: System> {
     pub seed: u64,
     /// The release given on the command line, if any.
     release: Option<ReleaseOverride>,
-    /// The set of checks given on the command line, if any.
-    checks: Option<String>,
+    /// The variants given on the command line.
+    variants: Vec<(VariantAxis, String)>,
     /// Plan of a stored case.
     plan: Option<Value>,
     /// Header of a stored case.
@@ -71,7 +72,7 @@ impl<S: System> CaseSource<S> {
                 scenario,
                 seed,
                 release,
-                checks: None,
+                variants: Vec::new(),
                 plan: None,
                 recorded: None,
                 is_edited: false,
@@ -100,7 +101,7 @@ impl<S: System> CaseSource<S> {
                 scenario,
                 seed,
                 release,
-                checks: None,
+                variants: Vec::new(),
                 plan,
                 recorded,
                 is_edited,
@@ -111,7 +112,18 @@ impl<S: System> CaseSource<S> {
         let scenario = scenario::parse::<S>(&source.file, &source.text)?;
         let (file, text, seed) = (source.file, source.text, seed.unwrap_or(scenario.seed));
         let (plan, recorded, is_edited) = (None, None, false);
-        Ok(CaseSource { given, file, text, scenario, seed, release, checks: None, plan, recorded, is_edited })
+        Ok(CaseSource {
+            given,
+            file,
+            text,
+            scenario,
+            seed,
+            release,
+            variants: Vec::new(),
+            plan,
+            recorded,
+            is_edited,
+        })
     }
 
     /// Puts the system on another release than the scenario's.
@@ -127,28 +139,33 @@ impl<S: System> CaseSource<S> {
         Ok(())
     }
 
-    /// Judges the case by another set of checks than the scenario's. The expected outcome was for that one: it becomes
-    /// `clean`.
+    /// Puts named variants in place of the scenario's own parts. The expected outcome was for those: it becomes `clean`.
     ///
     /// # Errors
-    /// The system has no set of checks of this name.
-    pub fn check_by(mut self, name: &str) -> Result<CaseSource<S>, ScenarioError> {
-        if !S::set_checks(&mut self.scenario, name) {
-            let known = S::check_sets();
-            let hint = match suggest(name, known.iter().copied()).first() {
-                Some(candidate) => format!("did you mean {candidate}? "),
-                None => String::new(),
-            };
-            let hint = format!("{hint}there are: {}", known.join(", "));
-            let message = format!("no set of checks is called '{name}'");
-            return Err(scenario::error_without_position(&format!("--checks {name}"), message, hint));
+    /// The system has no variant of a name.
+    pub fn varied(mut self, variants: &VariantArgs) -> Result<CaseSource<S>, ScenarioError> {
+        for (axis, name) in variants.given() {
+            self.set_variant(axis, name)?;
+        }
+        Ok(self)
+    }
+
+    fn set_variant(&mut self, axis: VariantAxis, name: &str) -> Result<(), ScenarioError> {
+        if !S::set_variant(&mut self.scenario, axis, name) {
+            let known: Vec<&str> = S::variants(axis).iter().map(|one| one.name).collect();
+            let mut hint = format!("there are: {}", known.join(", "));
+            if let Some(candidate) = suggest(name, known).first() {
+                hint = format!("did you mean {candidate}? {hint}");
+            }
+            let (option, message) = (axis.option(), format!("no {axis} is called '{name}'"));
+            return Err(scenario::error_without_position(&format!("{option} {name}"), message, hint));
         }
         self.scenario.expect = Outcome::Clean.into();
         self.text = self.scenario.to_text();
-        self.checks = Some(name.to_owned());
-        // The recorded outcome is that of the recorded checks.
+        self.variants.push((axis, name.to_owned()));
+        // The recorded outcome is that of the recorded parts.
         self.recorded = None;
-        Ok(self)
+        Ok(())
     }
 
     /// Returns the same source with another seed. Only for a source without a seed of its own.
@@ -161,12 +178,15 @@ impl<S: System> CaseSource<S> {
             if let Some(release) = &self.release {
                 found.put_on(&release.name)?;
             }
+            for (axis, name) in &self.variants {
+                found.set_variant(*axis, name)?;
+            }
             return Ok(found);
         }
         let (given, file, text) = (self.given.clone(), self.file.clone(), self.text.clone());
         let (scenario, release) = (self.scenario.clone(), self.release.clone());
-        let (checks, plan, recorded, is_edited) = (self.checks.clone(), None, None, false);
-        Ok(CaseSource { given, file, text, scenario, seed, release, checks, plan, recorded, is_edited })
+        let (variants, plan, recorded, is_edited) = (self.variants.clone(), None, None, false);
+        Ok(CaseSource { given, file, text, scenario, seed, release, variants, plan, recorded, is_edited })
     }
 
     /// The release that overrides the scenario's own, if any.
@@ -224,13 +244,12 @@ impl<S: System> CaseSource<S> {
             Some(release) => format!(" --release {}", shell_word(&release.name)),
             None => String::new(),
         };
-        let checks = match &self.checks {
-            Some(checks) => format!(" --checks {}", shell_word(checks)),
-            None => String::new(),
-        };
+        let variant =
+            |(axis, name): &(VariantAxis, String)| format!(" {} {}", axis.option(), shell_word(name));
+        let variants: String = self.variants.iter().map(variant).collect();
         let items = S::cost(&self.scenario).items;
         let allowed = if items > MAX_ITEMS { format!(" --max-items {items}") } else { String::new() };
-        format!("{}{release}{checks}{allowed}", shell_word(&self.name()))
+        format!("{}{release}{variants}{allowed}", shell_word(&self.name()))
     }
 }
 

@@ -15,6 +15,7 @@ mod case;
 mod case_file;
 mod case_source;
 mod cli;
+mod compare;
 mod enumerate;
 pub mod exit;
 mod expand;
@@ -34,9 +35,11 @@ mod sweep;
 mod system;
 #[cfg(test)]
 mod test_system;
+mod variant;
 
 pub use case::run_in_process;
 pub use cli::main;
+pub use compare::{Measure, MeasureValue};
 pub use expand::expand;
 pub use plan::{Plan, draw_seed};
 pub use print::{Screen, StyledText, humanize};
@@ -49,6 +52,8 @@ pub use scoreboard::PlantedBug;
 pub use system::{
     CaseOf, CostEstimate, Generator, PhaseReporter, ReductionOf, System, SystemRun, Verdict, run_system,
 };
+
+pub use variant::{Variant, VariantAxis};
 
 pub use latent_sim as sim;
 pub use latent_verdict as verdict;

@@ -1,7 +1,9 @@
 //! The trait that a system implements to run under the harness.
 
+use crate::compare::Measure;
 use crate::explain::GlossaryEntry;
 use crate::scoreboard::PlantedBug;
+use crate::variant::{Variant, VariantAxis};
 use crate::{Case, Detection, Problem, Reduction, Report, Scenario, ScenarioProblem, Screen};
 use latent_sim::{Fault, World};
 use latent_verdict::{Expectation, OutcomeFacts, Violation};
@@ -75,13 +77,13 @@ pub trait System: Sized + 'static {
         Err(Problem::new(format!("no release is called '{name}': {} has none", Self::NAME), ""))
     }
 
-    /// Names of the sets of checks that the system has. The first is the default, and has all checks.
-    fn check_sets() -> Vec<&'static str> {
+    /// Named variants of a part of its scenarios.
+    fn variants(_axis: VariantAxis) -> Vec<Variant> {
         Vec::new()
     }
 
-    /// Judges the scenario by a set of checks. Returns false if the system has none of this name.
-    fn set_checks(_scenario: &mut Scenario<Self::Config>, _name: &str) -> bool {
+    /// Puts a variant in place of the scenario's own. Returns false if there is none of this name.
+    fn set_variant(_scenario: &mut Scenario<Self::Config>, _axis: VariantAxis, _name: &str) -> bool {
         false
     }
 
@@ -126,6 +128,11 @@ pub trait System: Sized + 'static {
         world: World,
         progress: PhaseReporter,
     ) -> Self::Run<'a>;
+
+    /// What `compare` measures of a case, always the same in the same order.
+    fn measures(_report: &Report<Self::Findings>) -> Vec<Measure> {
+        Vec::new()
+    }
 
     /// A short caveat for the verdict line, such as a clean run whose protection would restore nothing.
     fn caveat(_report: &Report<Self::Findings>) -> Option<String> {

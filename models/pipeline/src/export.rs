@@ -1,8 +1,10 @@
 //! Reads of a project's events, from enough disks to include every acknowledged event.
 //!
 //! An event is acknowledged once `ack_disks` (4 of 8) hold it, so any `read_disks` (5) include one that does. If that
-//! many agree on the digest of a day, one of them is read; otherwise their copies are merged. One event is returned per
-//! de-duplication key, the same one that compaction keeps, so the result does not change when compaction runs.
+//! many agree on the digest of a day, and no other disk that answers at once differs, one of them is read; otherwise
+//! the copies are merged. The other disks are asked too because a disk that was replaced, or whose hints were lost
+//! with the node that kept them, lacks events until the next comparison. One event is returned per de-duplication
+//! key, the same one that compaction keeps, so the result does not change when compaction runs.
 
 use crate::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse, call};
 use crate::config::{BootConfig, Cluster};
@@ -23,6 +25,8 @@ use std::time::Duration;
 pub const MAX_EXPORT_DAYS: i32 = 100;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time limit for the disks beyond the necessary ones: a disk that is away must not delay each day of an export.
+const SPARE_CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Error of a read that did not reach enough disks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,24 +47,27 @@ pub enum DayReadError {
     },
 }
 
-/// Returns the digest that `read_disks` disks agree on, if they do, and one of these disks.
+/// Returns the digest that `read_disks` disks agree on, if they do and no other disk that answers at once differs, and one
+/// of these disks.
 async fn agreed_digest<E: Env>(
     env: &E,
     cluster: &Cluster,
     project: u32,
     day: Day,
 ) -> Option<(SetDigest, NodeId)> {
-    let asked = disks_in_order(cluster, project).take(cluster.replication.read_disks);
+    let needed = cluster.replication.read_disks;
     let request = ArbRequest::Digest { project, day, arrived_before_ms: i64::MAX };
-    let calls = asked.map(|disk| {
+    let calls = disks_in_order(cluster, project).enumerate().map(|(position, disk)| {
         let request = &request;
-        async move { (disk, call(env, disk, request, Bytes::new(), CALL_TIMEOUT).await) }
+        let timeout = if position < needed { CALL_TIMEOUT } else { SPARE_CALL_TIMEOUT };
+        async move { (position < needed, disk, call(env, disk, request, Bytes::new(), timeout).await) }
     });
     let mut agreed: Option<(SetDigest, NodeId)> = None;
-    for (disk, answer) in join_all(calls).await {
+    for (is_needed, disk, answer) in join_all(calls).await {
         match (answer, agreed) {
             (Ok((ArbResponse::Digest(digest), _)), None) => agreed = Some((digest, disk)),
             (Ok((ArbResponse::Digest(digest), _)), Some((first, _))) if digest == first => {}
+            (Err(_), _) if !is_needed => {}
             _ => return None,
         }
     }

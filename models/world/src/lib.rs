@@ -36,7 +36,6 @@ pub use run::WorldRun;
 pub use run::findings::Findings;
 use scenario::CheckSet;
 pub use scenario::WorldConfig;
-use strum::VariantArray;
 
 use cluster::node_env::MarkPolicy;
 use latent_engine::PlantedBug;
@@ -44,8 +43,8 @@ use latent_engine::explain::GlossaryEntry;
 use latent_engine::sim::{Fault, World};
 use latent_engine::verdict::Expectation;
 use latent_engine::{
-    CaseOf, CostEstimate, Generator, PhaseReporter, Problem, ReductionOf, Report, Scenario, ScenarioProblem,
-    Screen, System,
+    CaseOf, CostEstimate, Generator, Measure, PhaseReporter, Problem, ReductionOf, Report, Scenario,
+    ScenarioProblem, Screen, System, Variant, VariantAxis,
 };
 use latent_oracle::violation_kinds::violation_kind;
 
@@ -113,14 +112,22 @@ impl System for Latent {
         cluster::releases::deploy_everywhere(scenario, name)
     }
 
-    fn check_sets() -> Vec<&'static str> {
-        CheckSet::VARIANTS.iter().map(Into::into).collect()
+    fn variants(axis: VariantAxis) -> Vec<Variant> {
+        match axis {
+            VariantAxis::Checks => CheckSet::variants(),
+            VariantAxis::Protection => scenario::protections::variants(),
+        }
     }
 
-    fn set_checks(scenario: &mut Scenario<WorldConfig>, name: &str) -> bool {
-        let Ok(checks) = name.parse() else { return false };
-        scenario.config.checks = checks;
-        true
+    fn set_variant(scenario: &mut Scenario<WorldConfig>, axis: VariantAxis, name: &str) -> bool {
+        match axis {
+            VariantAxis::Checks => {
+                let Ok(checks) = name.parse() else { return false };
+                scenario.config.checks = checks;
+                true
+            }
+            VariantAxis::Protection => scenario::protections::set(scenario, name),
+        }
     }
 
     fn reductions() -> Vec<ReductionOf<Latent>> {
@@ -142,6 +149,10 @@ impl System for Latent {
         progress: PhaseReporter,
     ) -> WorldRun<'a> {
         WorldRun::new(plan, scenario, world, progress, MarkPolicy::Record)
+    }
+
+    fn measures(report: &Report<Findings>) -> Vec<Measure> {
+        run::findings::measures(report)
     }
 
     fn caveat(report: &Report<Findings>) -> Option<String> {

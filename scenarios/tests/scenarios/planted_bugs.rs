@@ -26,7 +26,7 @@ fn two_bugs_are_searched_one_after_the_other_and_a_resumed_run_repeats_neither()
     assert_eq!((code, again, progress.as_str()), (Some(0), shown, ""));
     let (code, _, refused) = bugs(&[&few[..4], &["--seeds", "4", "--json", &file, "--resume"]].concat());
     assert_eq!(code, Some(2));
-    assert!(refused.contains("of other seeds"), "{refused}");
+    assert!(refused.contains("of other cases"), "{refused}");
 }
 
 #[test]

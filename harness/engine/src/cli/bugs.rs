@@ -5,12 +5,13 @@ use crate::case::finding::Finding;
 use crate::case::parent::{self, WorkerLimits};
 use crate::case::{CASE_TIME, pool};
 use crate::case_source::{CaseSource, GENERATED};
+use crate::output::Journal;
 use crate::print::bugs::{self as printed, Scoreboard};
 use crate::print::humanize::{hanging, span_ms};
 use crate::print::terminal;
 use crate::scenario::{Span, suggest};
 use crate::scoreboard::{
-    BugRecord, BugResult, BugsHeader, BugsJournal, Catch, PlantedBug, SearchContext, SearchError, ShrunkCount,
+    BugRecord, BugResult, BugsHeader, Catch, PlantedBug, SearchContext, SearchError, ShrunkCount,
 };
 use crate::shrink::{CandidateRunner, Shrinker, SmallestCase, TargetFailure};
 use crate::sweep::runner::now;
@@ -84,7 +85,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         .collect();
     let header = BugsHeader::new(context.build, first_seeds.clone(), arguments.seeds);
     let (mut journal, mut records) =
-        BugsJournal::open(&arguments.json, &header, arguments.resume).map_err(CliError::Usage)?;
+        Journal::open(&arguments.json, &header, arguments.resume).map_err(CliError::Usage)?;
     let board = Board {
         arguments,
         first_seeds,

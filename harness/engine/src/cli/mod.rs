@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod bugs;
+mod compare;
 mod completions;
 mod context;
 mod corpus;
@@ -63,6 +64,8 @@ enum Command {
     Corpus(corpus::Args),
     /// Measure how soon each planted bug is caught
     Bugs(bugs::Args),
+    /// Compare protections over the same seeds
+    Compare(compare::Args),
     /// Explain a term of a verdict: an invariant, outcome, exit code, mark or fingerprint
     Explain(explain::Args),
     /// List the built-in scenarios
@@ -127,6 +130,7 @@ where
         Command::Shrink(arguments) => shrink::run::<S>(&context, &arguments),
         Command::Corpus(arguments) => corpus::run::<S>(&context, &arguments),
         Command::Bugs(arguments) => bugs::run::<S>(&context, &arguments),
+        Command::Compare(arguments) => compare::run::<S>(&context, &arguments),
         Command::Merge(arguments) => merge::run::<S>(&context, &arguments),
         Command::Print(arguments) => print::run::<S>(&context, &arguments),
         Command::Scenarios => scenarios::run::<S>(&context),

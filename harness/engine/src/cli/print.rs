@@ -3,6 +3,7 @@
 use super::{CliError, Context};
 use crate::case_source::{GENERATED, generator};
 use crate::print::terminal;
+use crate::variant::VariantArgs;
 use crate::{Generator, System, exit};
 use std::path::PathBuf;
 
@@ -17,9 +18,8 @@ pub(super) struct Args {
     /// Put the whole system on this release
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
-    /// Judge by this set of checks, not by all; a wrong name lists them
-    #[arg(long, value_name = "NAME")]
-    checks: Option<String>,
+    #[command(flatten)]
+    variants: VariantArgs,
     /// Generate the scenario from the bytes of a file, such as a fuzzer's input
     #[arg(long, value_name = "FILE")]
     bytes: Option<PathBuf>,
@@ -36,10 +36,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         (None, target) => {
             let target = target.as_deref().unwrap_or_default();
             let found = context.target::<S>(target, arguments.seed, arguments.release.as_deref())?;
-            let found = match &arguments.checks {
-                Some(checks) => found.check_by(checks)?,
-                None => found,
-            };
+            let found = found.varied(&arguments.variants)?;
             let mut scenario = found.scenario;
             scenario.seed = found.seed;
             scenario.to_text()

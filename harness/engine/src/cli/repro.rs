@@ -11,6 +11,7 @@ use crate::case_file::{CaseHeader, HASH_DIGITS};
 use crate::case_source::{CaseSource, shell_word};
 use crate::print::{humanize, json, terminal, text};
 use crate::scenario::{Span, Timestamp};
+use crate::variant::VariantArgs;
 use crate::{System, exit};
 use std::fmt;
 
@@ -42,9 +43,8 @@ pub(super) struct Args {
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
-    /// Judge by this set of checks, not by all; a wrong name lists them
-    #[arg(long, value_name = "NAME")]
-    checks: Option<String>,
+    #[command(flatten)]
+    variants: VariantArgs,
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
@@ -55,10 +55,7 @@ pub(super) struct Args {
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
-    let target = match &arguments.checks {
-        Some(checks) => target.check_by(checks)?,
-        None => target,
-    };
+    let target = target.varied(&arguments.variants)?;
     let mut repeat = format!("{} repro {}", shell_word(&context.program), target.arguments());
     if let Some(time) = arguments.case_time {
         repeat = format!("{repeat} --case-time {time}");

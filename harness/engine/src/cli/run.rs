@@ -11,6 +11,7 @@ use crate::enumerate::InjectionPoint;
 use crate::print::{humanize, json, terminal, text};
 use crate::report::FaultReport;
 use crate::scenario::Scenario;
+use crate::variant::VariantArgs;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::thread;
 use std::time::Duration;
@@ -38,9 +39,8 @@ pub(super) struct Args {
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
-    /// Judge by this set of checks, not by all; a wrong name lists them
-    #[arg(long, value_name = "NAME")]
-    checks: Option<String>,
+    #[command(flatten)]
+    variants: VariantArgs,
     /// Leave address randomisation on in the case's process
     #[arg(long, hide = true)]
     keep_randomisation: bool,
@@ -48,10 +48,7 @@ pub(super) struct Args {
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
-    let target = match &arguments.checks {
-        Some(checks) => target.check_by(checks)?,
-        None => target,
-    };
+    let target = target.varied(&arguments.variants)?;
     let mut repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
     let mut request = target.request();
     request.log = arguments.log.log;

@@ -5,16 +5,19 @@
 //! - A file that the program did not write is not overwritten without `--force`, and writability is checked before the
 //!   work starts ([`Destination`]).
 //! - Two processes do not write one file at once: the second is refused ([`FileLock`]).
+//! - A file that grows by lines, from which an interrupted run continues, has a header that says of what ([`Journal`]).
 //! - A pipe or a device is written in place ([`stream`]). `-` is the standard output.
 //!
 //! Not handled: a file system without locks (there is no lock, then), and other programs that write the same file.
 
 mod destination;
+mod journal;
 mod lock;
 mod replace;
 mod stream;
 
 pub(crate) use destination::{Destination, FileFormat};
+pub(crate) use journal::{Journal, JournalHeader};
 pub(crate) use lock::FileLock;
 pub(crate) use replace::{ReservedSpace, replace, replacement, unused_backup_path};
 pub(crate) use stream::{OutputStream, STANDARD, is_stream};

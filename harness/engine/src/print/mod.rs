@@ -1,6 +1,7 @@
 //! Report formats: one screen for people, one JSON object for programs.
 
 pub(crate) mod bugs;
+pub(crate) mod compare;
 pub(crate) mod enumerate;
 mod enumerate_pairs;
 pub(crate) mod escape;

@@ -10,6 +10,6 @@ mod record;
 mod search;
 
 pub use bug::PlantedBug;
-pub(crate) use journal::{BugsHeader, BugsJournal};
+pub(crate) use journal::BugsHeader;
 pub(crate) use record::{BugRecord, BugResult, Catch, ShrunkCount};
 pub(crate) use search::{SearchContext, SearchError};

@@ -49,11 +49,11 @@ fn each_command_has_help() {
           --force                       Overwrite a file that is not JUnit XML
           --resume                      Continue the interrupted sweep in the file of --json; without
                                         scenarios and seeds, with its own settings
-          --max-items <N>               Allow scenarios with up to this many items [env:
-                                        LATENT_MAX_ITEMS=] [default: 1000000]
           --resume-if-exists            Continue if the results file exists, else start: for a scheduler
                                         that repeats the same command
           --annotate                    Write annotations and the job summary for GitHub Actions
+          --max-items <N>               Allow scenarios with up to this many items [env:
+                                        LATENT_MAX_ITEMS=] [default: 1000000]
       -v, --verbose                     Print every failure and every mark
       -h, --help                        Print help
     ");
@@ -98,6 +98,7 @@ fn each_command_has_help() {
                                  case file]
           --release <NAME>       Put the whole system on this release: one of the scenario's, or `good`
           --checks <NAME>        Judge by this set of checks, not by all; a wrong name lists them
+          --protection <NAME>    Replace the scenario's protection by this one; a wrong name lists them
           --json                 Print the report as one JSON object
       -v, --verbose              Print the choices, marks and nodes too
           --max-items <N>        Allow scenarios with up to this many items [env: LATENT_MAX_ITEMS=]
@@ -158,12 +159,13 @@ fn each_command_has_help() {
                          a generator
 
     Options:
-          --seed <N>        Use this seed; the same as SCENARIO@SEED
-          --release <NAME>  Put the whole system on this release
-          --checks <NAME>   Judge by this set of checks, not by all; a wrong name lists them
-          --bytes <FILE>    Generate the scenario from the bytes of a file, such as a fuzzer's input
-          --max-items <N>   Allow scenarios with up to this many items [env: LATENT_MAX_ITEMS=]
-                            [default: 1000000]
-      -h, --help            Print help
+          --seed <N>           Use this seed; the same as SCENARIO@SEED
+          --release <NAME>     Put the whole system on this release
+          --checks <NAME>      Judge by this set of checks, not by all; a wrong name lists them
+          --protection <NAME>  Replace the scenario's protection by this one; a wrong name lists them
+          --bytes <FILE>       Generate the scenario from the bytes of a file, such as a fuzzer's input
+          --max-items <N>      Allow scenarios with up to this many items [env: LATENT_MAX_ITEMS=]
+                               [default: 1000000]
+      -h, --help               Print help
     ");
 }

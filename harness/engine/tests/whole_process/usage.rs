@@ -57,6 +57,7 @@ pub fn wrong_usage_is_2() {
       shrink       Shrink a failing case
       corpus       Run and manage the regression cases
       bugs         Measure how soon each planted bug is caught
+      compare      Compare protections over the same seeds
       explain      Explain a term of a verdict: an invariant, outcome, exit code, mark or fingerprint
       scenarios    List the built-in scenarios
       marks        List the marks that a scenario can require or a fault can wait for

@@ -116,13 +116,12 @@ impl RemovalWatcher {
 
     fn hint_synced(&mut self, world: &World, node: NodeId, path: &str) {
         let hint = (node, path.to_owned());
-        if self.hints.contains_key(&hint) {
-            return;
-        }
         let file = world.file(node, path);
         let events = file.and_then(|file| hint::read(&mut self.decode_cache, file.chunks()));
-        if let Some(events) = events {
-            self.hints.insert(hint, events);
+        // After a crash that took a hint, its number may be given to another one.
+        match events {
+            Some(events) => drop(self.hints.insert(hint, events)),
+            None => drop(self.hints.remove(&hint)),
         }
     }
 

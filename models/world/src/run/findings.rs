@@ -1,9 +1,11 @@
 //! This system's part of a report: events, losses and recovery.
 //!
-//! - `render`: the display of the results on a screen.
+//! - `measures`: what a comparison looks at. `render`: the display of the results on a screen.
 
+mod measures;
 mod render;
 
+pub(crate) use measures::measures;
 pub(crate) use render::{caveat, render};
 
 use crate::actors::drill::DrillResult;

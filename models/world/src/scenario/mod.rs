@@ -2,6 +2,7 @@
 //!
 //! - `world_config`: the configuration and its smaller parts. `credentials`: permissions at the object stores.
 //!   `load`: load patterns. `operations`: planned operator actions. `nemesis`: faults that the seed may draw.
+//! - `protections`: named protections, to put in place of a scenario's own.
 //! - `node_names`, `store_conditions`: names that a scenario may use. `schema`: parts of the JSON schema.
 
 pub(crate) mod bug_names;
@@ -10,6 +11,7 @@ pub(crate) mod load;
 mod nemesis;
 mod node_names;
 mod operations;
+pub(crate) mod protections;
 mod schema;
 pub(crate) mod store_conditions;
 mod world_config;

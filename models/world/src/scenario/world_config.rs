@@ -8,10 +8,11 @@ use super::load::LoadPattern;
 use super::nemesis::NemesisConfig;
 use super::operations::Operation;
 use super::schema::pair_maximum;
-use latent_engine::{Span, Timestamp};
+use latent_engine::{Span, Timestamp, Variant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use strum::VariantArray;
 
 /// A world of edges, ingest nodes, Arb, compaction, backup and replay, with their clients.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -381,6 +382,16 @@ impl CheckSet {
     #[must_use]
     pub fn is_full(&self) -> bool {
         *self == CheckSet::Full
+    }
+
+    /// Returns the sets, the default first.
+    pub(crate) fn variants() -> Vec<Variant> {
+        let about = |set: &CheckSet| match set {
+            CheckSet::Full => "Every invariant.",
+            CheckSet::Existence => "Only that the files exist which the manifests name.",
+            CheckSet::SingleRun => "Only the contents of days over which compaction has run once.",
+        };
+        CheckSet::VARIANTS.iter().map(|set| Variant { name: set.into(), about: about(set) }).collect()
     }
 }
 
