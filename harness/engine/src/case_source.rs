@@ -60,23 +60,12 @@ impl<S: System> CaseSource<S> {
     }
 
     fn of(given: &str, seed: Option<u64>, named: &[NamedScenario]) -> Result<CaseSource<S>, ScenarioError> {
-        let (given, release) = (given.to_owned(), None);
+        let given = given.to_owned();
         if let Some(generator) = generator::<S>(&given) {
             let scenario = generated(generator, seed.unwrap_or(1));
             let (seed, text) = (scenario.seed, scenario.to_text());
             let file = format!("{given}@{seed}");
-            return Ok(CaseSource {
-                given,
-                file,
-                text,
-                scenario,
-                seed,
-                release,
-                variants: Vec::new(),
-                plan: None,
-                recorded: None,
-                is_edited: false,
-            });
+            return Ok(Self::as_written((given, file), text, scenario, seed));
         }
         let generators: Vec<&str> = S::GENERATORS.iter().map(|generator| generator.name).collect();
         let source = scenario::find(&given, named, &generators).map_err(|bad| {
@@ -95,35 +84,38 @@ impl<S: System> CaseSource<S> {
             let (file, text, seed) = (source.file, case.scenario, scenario.seed);
             let (plan, recorded, is_edited) = (Some(case.plan), Some(case.recorded), case.is_edited);
             let target = CaseSource {
-                given,
-                file,
-                text,
-                scenario,
-                seed,
-                release,
-                variants: Vec::new(),
                 plan,
                 recorded,
                 is_edited,
+                ..Self::as_written((given, file), text, scenario, seed)
             };
             target.expand()?;
             return Ok(target);
         }
         let scenario = scenario::parse::<S>(&source.file, &source.text)?;
-        let (file, text, seed) = (source.file, source.text, seed.unwrap_or(scenario.seed));
-        let (plan, recorded, is_edited) = (None, None, false);
-        Ok(CaseSource {
+        let seed = seed.unwrap_or(scenario.seed);
+        Ok(Self::as_written((given, source.file), source.text, scenario, seed))
+    }
+
+    /// A scenario with its own release and parts, and no stored plan; given by a name, which errors call a file's.
+    fn as_written(
+        (given, file): (String, String),
+        text: String,
+        scenario: Scenario<S::Config>,
+        seed: u64,
+    ) -> CaseSource<S> {
+        CaseSource {
             given,
             file,
             text,
             scenario,
             seed,
-            release,
+            release: None,
             variants: Vec::new(),
-            plan,
-            recorded,
-            is_edited,
-        })
+            plan: None,
+            recorded: None,
+            is_edited: false,
+        }
     }
 
     /// Puts the system on another release than the scenario's.
