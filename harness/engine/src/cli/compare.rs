@@ -7,7 +7,7 @@ use crate::case::parent::{CaseError, WorkerLimits};
 use crate::case::report_builder::{RunContext, build_report};
 use crate::case::{CASE_TIME, pool};
 use crate::case_source::{CaseSource, shell_word};
-use crate::compare::{CompareHeader, CompareTable, ComparedCase, RecordedMeasure};
+use crate::compare::{ColumnHeader, CompareHeader, CompareTable, ComparedCase, RecordedMeasure};
 use crate::output::Journal;
 use crate::print::humanize::{count, span_ms};
 use crate::print::{compare as printed, terminal};
@@ -19,6 +19,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Name of the column of the scenario as it is written.
 const AS_WRITTEN: &str = "as written";
@@ -59,6 +60,16 @@ struct ComparedColumn<S: System> {
     source: CaseSource<S>,
 }
 
+impl<S: System> ComparedColumn<S> {
+    fn header(&self) -> ColumnHeader {
+        ColumnHeader {
+            scenario: self.scenario.clone(),
+            variant: self.variant.clone(),
+            digest: format!("{:016x}", xxh3_64(self.source.text.as_bytes())),
+        }
+    }
+}
+
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let columns = columns::<S>(context, arguments)?;
     let (from, to) = arguments.seeds;
@@ -67,10 +78,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         let message = format!("{} cases: a comparison runs 1 to {}", count(all), count(MAX_CASES));
         return Err(CliError::Usage(format!("{message}\n  choose other --seeds")));
     }
-    let names: Vec<(String, String)> =
-        columns.iter().map(|column| (column.scenario.clone(), column.variant.clone())).collect();
+    let headers: Vec<ColumnHeader> = columns.iter().map(ComparedColumn::header).collect();
     let signal = signals::install()?;
-    let header = CompareHeader::new(context.build, names.clone(), arguments.seeds);
+    let header = CompareHeader::new(context.build, headers.clone(), arguments.seeds);
     let (mut journal, mut cases) =
         Journal::open(&arguments.json, &header, arguments.resume).map_err(CliError::Usage)?;
     let is_done = |column: &ComparedColumn<S>, seed: u64, cases: &[ComparedCase]| {
@@ -114,7 +124,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     }
     let signal = signal.load(Ordering::Relaxed);
     let is_stopped = signal != 0;
-    let table = CompareTable::of(&cases, &names);
+    let table = CompareTable::of(&cases, &headers);
     if arguments.markdown {
         terminal::print(&printed::markdown(&table))?;
     } else {
@@ -146,6 +156,21 @@ fn columns<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Vec<Com
         for name in &protections {
             let source = source()?.varied(&VariantArgs::protection(name))?;
             columns.push(ComparedColumn { scenario: scenario.clone(), variant: name.clone(), source });
+        }
+    }
+    // Cases are told apart by these names.
+    for (number, column) in columns.iter().enumerate() {
+        let is_same = |other: &&ComparedColumn<S>| {
+            (&other.scenario, &other.variant) == (&column.scenario, &column.variant)
+        };
+        if columns[..number].iter().any(|other| is_same(&other)) {
+            let message = format!("{} with {} is given twice", column.scenario, column.variant);
+            return Err(CliError::Usage(format!("{message}\n  give each scenario and protection once")));
+        }
+        if column.source.is_case() || column.source.given != column.scenario {
+            let message = format!("{}: a comparison has its own seeds", column.scenario);
+            let hint = "give the scenario without a seed, and --seeds A..B";
+            return Err(CliError::Usage(format!("{message}\n  {hint}")));
         }
     }
     Ok(columns)

@@ -4,6 +4,16 @@ use super::record::ComparedCase;
 use crate::output::JournalHeader;
 use serde::{Deserialize, Serialize};
 
+/// A column, and what its cases ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ColumnHeader {
+    pub scenario: String,
+    pub variant: String,
+    /// Digest of the scenario's text with its variant: an edited file has other results.
+    pub digest: String,
+}
+
 /// What makes the results of two runs comparable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,14 +21,13 @@ pub(crate) struct CompareHeader {
     format: u32,
     /// The program: version and commit.
     pub build: String,
-    /// Each scenario and variant, in the order of the columns.
-    pub columns: Vec<(String, String)>,
+    pub columns: Vec<ColumnHeader>,
     /// The first seed, and the one after the last.
     pub seeds: (u64, u64),
 }
 
 impl CompareHeader {
-    pub fn new(build: &str, columns: Vec<(String, String)>, seeds: (u64, u64)) -> CompareHeader {
+    pub fn new(build: &str, columns: Vec<ColumnHeader>, seeds: (u64, u64)) -> CompareHeader {
         CompareHeader { format: Self::FORMAT, build: build.to_owned(), columns, seeds }
     }
 }

@@ -8,7 +8,7 @@ mod record;
 mod statistics;
 mod table;
 
-pub(crate) use journal::CompareHeader;
+pub(crate) use journal::{ColumnHeader, CompareHeader};
 pub(crate) use record::{ComparedCase, RecordedMeasure};
 pub use record::{Measure, MeasureValue};
 pub(crate) use table::{Cell, Column, CompareTable, SummaryValue};

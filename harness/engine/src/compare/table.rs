@@ -1,13 +1,12 @@
 //! What all cases of each variant show, and where two variants show no difference.
 
+use super::journal::ColumnHeader;
 use super::record::{ComparedCase, MeasureValue};
 use super::statistics::{differ, median_interval, share_interval};
-use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// A measure over all seeds of a variant.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum SummaryValue {
     /// Share of cases in which it happened, with its 95% interval, as fractions.
     Share { share: f64, low: f64, high: f64 },
@@ -20,7 +19,7 @@ pub(crate) enum SummaryValue {
 }
 
 /// One measure of one variant.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cell {
     pub value: SummaryValue,
     /// Number of cases in which there was something to measure.
@@ -30,7 +29,7 @@ pub(crate) struct Cell {
 }
 
 /// A variant: its cells stand in the order of the table's measures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
     pub scenario: String,
     pub variant: String,
@@ -39,7 +38,7 @@ pub(crate) struct Column {
 }
 
 /// A table: one column for each scenario and variant, in the order of the first case of each.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CompareTable {
     pub measures: Vec<String>,
     pub columns: Vec<Column>,
@@ -49,8 +48,8 @@ pub(crate) struct CompareTable {
 type BySeed = BTreeMap<u64, MeasureValue>;
 
 impl CompareTable {
-    /// Builds the table of these cases; `variants` gives the order of the columns.
-    pub fn of(cases: &[ComparedCase], variants: &[(String, String)]) -> CompareTable {
+    /// Builds the table of these cases; `headers` gives the order of the columns.
+    pub fn of(cases: &[ComparedCase], headers: &[ColumnHeader]) -> CompareTable {
         let mut measures: Vec<String> = Vec::new();
         for measure in cases.iter().flat_map(|case| &case.measures) {
             if !measures.contains(&measure.name) {
@@ -59,7 +58,7 @@ impl CompareTable {
         }
         let mut columns: Vec<Column> = Vec::new();
         let mut left: Option<Vec<BySeed>> = None;
-        for (scenario, variant) in variants {
+        for ColumnHeader { scenario, variant, .. } in headers {
             let of_column: Vec<&ComparedCase> =
                 cases.iter().filter(|case| case.scenario == *scenario && case.variant == *variant).collect();
             let values: Vec<BySeed> = measures.iter().map(|name| by_seed(&of_column, name)).collect();
@@ -127,6 +126,11 @@ mod tests {
     use super::*;
     use latent_verdict::Outcome;
 
+    fn header(variant: &str) -> ColumnHeader {
+        let (scenario, variant) = ("incident".to_owned(), variant.to_owned());
+        ColumnHeader { scenario, variant, digest: String::new() }
+    }
+
     fn case(variant: &str, seed: u64, lost: Option<u64>) -> ComparedCase {
         let measure = |name: &str, value| RecordedMeasure { name: name.to_owned(), value };
         ComparedCase {
@@ -149,7 +153,7 @@ mod tests {
         };
         let cases: Vec<ComparedCase> =
             lost("weak", 100).chain(lost("same", 100)).chain(lost("strong", 5)).collect();
-        let columns = ["weak", "same", "strong"].map(|one| ("incident".to_owned(), one.to_owned()));
+        let columns = ["weak", "same", "strong"].map(header);
         let table = CompareTable::of(&cases, &columns);
         assert_eq!(table.measures, ["whole", "lost"]);
         let ties: Vec<bool> = table.columns.iter().map(|column| column.cells[1].is_tie).collect();
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn what_was_never_measured_is_nothing_and_not_zero() {
         let cases: Vec<ComparedCase> = (0..3).map(|seed| case("none", seed, None)).collect();
-        let table = CompareTable::of(&cases, &[("incident".to_owned(), "none".to_owned())]);
+        let table = CompareTable::of(&cases, &[header("none")]);
         let [whole, lost] = &table.columns[0].cells[..] else { panic!("two measures") };
         assert!(matches!(whole.value, SummaryValue::Share { share: 1.0, .. }));
         assert_eq!((&lost.value, lost.cases), (&SummaryValue::Nothing, 0));
